@@ -1,0 +1,1 @@
+"""The Python package of ContactService, the system of record for the people a product talks to."""

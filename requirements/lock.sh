@@ -1,0 +1,15 @@
+#!/bin/sh
+# Writes the lock files anew: names, versions and hashes, no addresses. Needs uv on PATH.
+set -eu
+cd "$(dirname "$0")"
+lock() {
+  out=$1
+  shift
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-index-url --no-emit-find-links --output-file "$out" "$@"
+}
+lock run.txt ../pyproject.toml build.in --extra embedded --no-emit-package contactservice
+lock test.txt test.in --constraints run.txt
+lock check.txt check.in --constraints run.txt
+lock stubs.txt stubs.in
+lock client-floor.txt client-floor.in

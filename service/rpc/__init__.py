@@ -1,0 +1,1 @@
+"""How the service is called: the only room that knows gRPC and the stubs."""

@@ -1,0 +1,236 @@
+"""The protos and what is generated from them: fresh, documented, compatible, fit for old and new runtimes."""
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from contactservice.v1 import contact_service_pb2
+
+ROOT = Path(__file__).resolve().parent.parent
+STUBS = ROOT / "clients" / "python" / "src"
+DESCRIPTORS = ROOT / "service" / "rpc" / "descriptors.binpb"
+SERVICE = "contactservice.v1.ContactService"
+PARTS = ("message_type", "nested_type", "field", "oneof_decl", "enum_type", "value", "service", "method")
+# The same under every runtime: a message out and back through a stub and a servicer.
+ROUND_TRIP = """
+from concurrent import futures
+import google.protobuf
+import grpc
+from contactservice.v1 import contact_pb2, contact_service_pb2, contact_service_pb2_grpc
+from contactservice.v1 import deletion_pb2, errors_pb2, export_pb2
+
+class Echo(contact_service_pb2_grpc.ContactServiceServicer):
+    def EnsureContact(self, request, context):
+        return contact_service_pb2.EnsureContactResponse(contact=request.contact, created=True)
+
+server = grpc.server(futures.ThreadPoolExecutor(1))
+contact_service_pb2_grpc.add_ContactServiceServicer_to_server(Echo(), server)
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+sent = contact_pb2.Contact(name="Ann", metadata={"plan": "pro", "tags": [1, None]})
+sent.verified_at.FromJsonString("2026-11-23T20:00:00.123Z")
+with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    stub = contact_service_pb2_grpc.ContactServiceStub(channel)
+    answer = stub.EnsureContact(contact_service_pb2.EnsureContactRequest(contact=sent), timeout=10)
+server.stop(None).wait()
+if answer.contact != sent or not answer.created:
+    raise SystemExit(f"sent {sent}, got {answer}")
+print(grpc.__version__, google.protobuf.__version__)
+"""
+
+
+@pytest.fixture(scope="session")
+def floor_python() -> Path:
+    """Python with the oldest versions that the client package promises to run with; installed once."""
+    lock = ROOT / "requirements" / "client-floor.txt"
+    venv = ROOT / ".venvs" / "client-floor"
+    stamp = venv / "stamp"
+    wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    python = venv / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        run(sys.executable, "-m", "venv", "--clear", venv).check_returncode()
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        installed = run(*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock)
+        assert installed.returncode == 0, installed.stderr
+        stamp.write_text(wanted)
+    return python
+
+
+@pytest.mark.timeout(300)
+def test_stubs_work_at_the_floor(floor_python: Path) -> None:
+    """With the oldest grpcio and protobuf that are promised, a call goes through and nothing warns."""
+    assert locked("client-floor.txt", "grpcio", "protobuf") == ["1.76.0", "6.31.1"]
+    assert round_trip(floor_python) == ["1.76.0", "6.31.1"]
+
+
+def test_stubs_work_with_protobuf_7() -> None:
+    """With the versions that the service runs with, of which protobuf is a 7, a call goes through too."""
+    grpcio, protobuf = round_trip(Path(sys.executable))
+    assert [grpcio, protobuf] == locked("run.txt", "grpcio", "protobuf")
+    assert protobuf.startswith("7.")
+
+
+@pytest.mark.timeout(300)
+def test_nothing_generated_is_stale() -> None:
+    """What is committed is what the protos give."""
+    assert generate_check(ROOT) == (0, [])
+
+
+@pytest.mark.timeout(300)
+def test_check_names_each_stale_file(tmp_path: Path) -> None:
+    """A file that differs, one that is missing and one too many have a line each, and the exit code is 1."""
+    for path in ("protos", "requirements/stubs.txt", "clients/python/src", "service/rpc/descriptors.binpb"):
+        copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / path, tmp_path / path)
+    (tmp_path / ".venvs").symlink_to(ROOT / ".venvs")
+    stubs = "clients/python/src/contactservice/v1"
+    (tmp_path / stubs / "contact_pb2.pyi").write_text("")
+    (tmp_path / "service/rpc/descriptors.binpb").unlink()
+    (tmp_path / stubs / "gone_pb2.py").write_text("")
+    code, lines = generate_check(tmp_path)
+    assert code == 1
+    assert lines == [
+        f"stale: {stubs}/contact_pb2.pyi differs; run protos/generate",
+        f"stale: {stubs}/gone_pb2.py is generated from no proto; run protos/generate",
+        "stale: service/rpc/descriptors.binpb is missing; run protos/generate",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["lint"], ["breaking", "--against", "protos/released.binpb"]], ids=" ".join
+)
+def test_buf_has_no_complaint(arguments: list[str]) -> None:
+    """The protos keep every lint rule and break nothing that was released."""
+    result = run(program("buf", Path(sys.executable).parent), *arguments)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+def test_every_element_has_a_comment() -> None:
+    """No message, field, oneof, enum, value, service or method of ours is without a comment."""
+    silent = [name for name, comment in commented() if not comment.strip()]
+    assert silent == []
+
+
+def test_every_method_names_its_scope() -> None:
+    """The comment of each method says which scope a caller needs."""
+    silent = [name for name, comment in method_comments() if not re.search(r"Scope:\s+`[a-z]+`", comment)]
+    assert silent == []
+
+
+def test_comments_name_only_what_exists() -> None:
+    """Every name in capitals that a comment uses is a reason, an enum value or a gRPC code."""
+    values = {name.rpartition(".")[2] for name, _ in commented()}
+    known = values | {value.removeprefix("ERROR_REASON_") for value in values}
+    known |= {code.name for code in grpc.StatusCode}
+    comments = "\n".join(comment for _, comment in commented())
+    assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", comments)) <= known
+
+
+def test_every_example_parses() -> None:
+    """The JSON example in the comment of each method is a request of that method."""
+    methods = contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"].methods_by_name
+    assert [name for name, _ in examples()] == list(methods)
+    for name, example in examples():
+        if "updateMask" in example:
+            # grpcurl takes the mask as the message that it is, protobuf's own JSON as one text.
+            example["updateMask"] = FieldMask(**example["updateMask"]).ToJsonString()
+        request = getattr(contact_service_pb2, methods[name].input_type.name)()
+        json_format.ParseDict(example, request)
+        assert request.ByteSize() > 0
+
+
+async def test_grpcurl_takes_every_example() -> None:
+    """The tool grpcurl sends each example as it stands; a server without methods answers that it has none."""
+    grpcurl = program("grpcurl", Path.home() / "go" / "bin")
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        for name, example in examples():
+            words = ["-plaintext", "-protoset", str(DESCRIPTORS), "-d", json.dumps(example)]
+            target = [f"127.0.0.1:{port}", f"{SERVICE}/{name}"]
+            result = await asyncio.to_thread(run, grpcurl, *words, *target)
+            assert "Code: Unimplemented" in result.stderr
+    finally:
+        await server.stop(None)
+
+
+def round_trip(python: Path) -> list[str]:
+    """The versions of grpcio and protobuf under which a call went through, with warnings as errors."""
+    result = run("env", f"PYTHONPATH={STUBS}", python, "-W", "error", "-c", ROUND_TRIP)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603 - words of ours
+
+
+def locked(lock: str, *names: str) -> list[str]:
+    text = (ROOT / "requirements" / lock).read_text()
+    pins = dict(re.findall(r"^([a-z-]+)==([0-9.]+)", text, re.MULTILINE))
+    return [pins[name] for name in names]
+
+
+def generate_check(root: Path) -> tuple[int, list[str]]:
+    result = run(sys.executable, root / "protos" / "generate", "--check")
+    return result.returncode, result.stderr.splitlines()
+
+
+def program(name: str, usual_place: Path) -> str:
+    found = shutil.which(name) or shutil.which(name, path=usual_place)
+    return found or pytest.skip(f"NOT TESTED: {name} is not installed")
+
+
+def our_files() -> list[FileDescriptorProto]:
+    described = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+    return [file for file in described.file if file.package == "contactservice.v1"]
+
+
+def commented() -> Iterator[tuple[str, str]]:
+    """Every element of our files by its full name, with its comment."""
+    for file in our_files():
+        comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+        for path, name in elements((), file.package, file):
+            yield name, comments.get(path, "")
+
+
+def elements(path: tuple[int, ...], scope: str, whole: Message) -> Iterator[tuple[tuple[int, ...], str]]:
+    for field, parts in whole.ListFields():
+        for index, part in enumerate(parts if field.name in PARTS else ()):
+            # `optional` makes a oneof of its own, with a name like _trusted, that stands in no source.
+            if not part.name.startswith("_"):
+                here, name = (*path, field.number, index), f"{scope}.{part.name}"
+                yield here, name
+                yield from elements(here, name, part)
+
+
+def method_comments() -> list[tuple[str, str]]:
+    comments = dict(commented())
+    [service] = [service for file in our_files() for service in file.service]
+    return [(method.name, comments[f"{SERVICE}.{method.name}"]) for method in service.method]
+
+
+def examples() -> list[tuple[str, dict[str, Any]]]:
+    """Every method with the JSON object that follows "Example:" in its comment."""
+    found = []
+    for name, comment in method_comments():
+        _, _, text = comment.partition("Example:")
+        found.append((name, json.JSONDecoder().raw_decode(" ".join(text.split()))[0]))
+    return found
