@@ -1,0 +1,167 @@
+"""The commands of `contactservice`: serve, migrate, token."""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+# gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import uvloop
+
+from service import config as configuration
+from service.config import Config, ConfigInvalid
+from service.ops import logs
+from service.rpc import server, token_file
+from service.rpc.auth import SCOPES
+from service.rpc.health import Revive
+from service.rpc.server import Address, CannotServe
+from service.rpc.token_file import TokenFileInvalid
+from service.storage.gate import Gate
+from service.storage.indexes import DuplicateContacts
+from service.storage.mongod import EmbeddedMongod, MongodUnavailable
+from service.storage.store import MongodbUriInvalid, Store, connect
+
+_EXPECTED = (
+    CannotServe,
+    ConfigInvalid,
+    DuplicateContacts,
+    MongodUnavailable,
+    MongodbUriInvalid,
+    TokenFileInvalid,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except _EXPECTED as error:
+        sys.exit(f"contactservice: {error}")
+    except KeyboardInterrupt:
+        # Ctrl-C before the server took the signal over: the own mongod is still on its way up.
+        sys.exit(130)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    server.check_grpc()
+    config = _config(options)
+    server.credentials(config)
+    _check_free(Address.parse(config.address))
+    # The own mongod starts before gRPC and the event loop: never fork after those have.
+    with _database(config) as (uri, revive):
+        uvloop.run(server.serve(config, uri, revive))
+
+
+def _migrate(options: argparse.Namespace) -> None:
+    config = _config(options)
+    with _database(config) as (uri, _):
+        made = uvloop.run(_migrated(config, uri))
+    print(f"made {', '.join(sorted(made))}" if made else "nothing to do: all indexes are there")
+
+
+async def _migrated(config: Config, uri: str) -> set[str]:
+    store = Store(connect(uri), config.database, Gate())
+    try:
+        return await store.migrate()
+    finally:
+        await store.close()
+
+
+def _token_add(options: argparse.Namespace) -> None:
+    scopes = tuple(scope for scope in options.scopes.split(",") if scope)
+    print(token_file.add(options.tokens, options.account, scopes))
+
+
+def _token_list(options: argparse.Namespace) -> None:
+    for entry in token_file.read(options.tokens):
+        print(f"{entry.id}  {entry.account}  {','.join(entry.scopes)}  made {entry.created_at}")
+
+
+def _token_revoke(options: argparse.Namespace) -> None:
+    token_file.revoke(options.tokens, options.id)
+    print(f"revoked {options.id}")
+
+
+@contextmanager
+def _database(config: Config) -> Iterator[tuple[str, Revive]]:
+    if config.mongodb_uri:
+        yield config.mongodb_uri.get_secret_value(), lambda: None
+        return
+    mongod = EmbeddedMongod(config.data_dir, config.mongod)
+    mongod.start()
+    try:
+        yield mongod.uri, mongod.restart_if_dead
+    finally:
+        mongod.stop()
+
+
+def _config(options: argparse.Namespace) -> Config:
+    flags = {name: value for name, value in vars(options).items() if name in Config.model_fields}
+    config = configuration.load(flags)
+    logs.configure(config.log_format, config.log_level)
+    return config
+
+
+def _check_free(address: Address) -> None:
+    # Said before a database is started for nothing; the bind that counts is gRPC's.
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise CannotServe(server.taken(address)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="contactservice", description="The system of record for the people a product talks to."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    serve = commands.add_parser("serve", help="serve until SIGTERM")
+    serve.set_defaults(command=_serve)
+    migrate = commands.add_parser("migrate", help="make the indexes of a database that holds contacts")
+    migrate.set_defaults(command=_migrate)
+    for command in (serve, migrate):
+        _add_settings(command)
+    token = commands.add_parser("token", help="add, list and revoke tokens of a token file")
+    _add_token_commands(token.add_subparsers(required=True, metavar="command"))
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    for name, field in Config.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        default = argparse.SUPPRESS
+        if field.annotation is not bool:
+            shown = "" if field.default is None else f" (default: {field.default})"
+            command.add_argument(flag, help=f"{field.description}{shown}", default=default, metavar="VALUE")
+        elif field.default:
+            flag = "--no-" + name.replace("_", "-")
+            text = f"do not {field.description}"
+            command.add_argument(flag, dest=name, action="store_false", help=text, default=default)
+        else:
+            command.add_argument(flag, action="store_true", help=field.description, default=default)
+
+
+def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    add = commands.add_parser("add", help="append a new token's hash, print the token")
+    add.set_defaults(command=_token_add)
+    add.add_argument("--account", required=True, help="the account, or '*': any, named in x-account-id")
+    add.add_argument("--scopes", default=",".join(SCOPES), help="some of the default: %(default)s")
+    listing = commands.add_parser("list", help="show ids, accounts and scopes")
+    listing.set_defaults(command=_token_list)
+    revoke = commands.add_parser("revoke", help="remove a token by its id")
+    revoke.set_defaults(command=_token_revoke)
+    revoke.add_argument("id", help="the id that `token list` shows")
+    for command in (add, listing, revoke):
+        command.add_argument("--tokens", required=True, type=Path, help="the token file")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The settings of the server: flags win over the environment, that over a TOML file, that over defaults."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ENVIRONMENT_PREFIX = "CONTACTSERVICE_"
+_CONFIG_FILE = ENVIRONMENT_PREFIX + "CONFIG"
+
+
+class ConfigInvalid(Exception):
+    """A setting is unknown or wrong; the sentence names it."""
+
+
+class Config(BaseSettings):
+    """Every setting, with its default. The descriptions are the help of the flags."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid")
+
+    address: str = Field("127.0.0.1:50051", description="host:port to serve on; port 0 picks a free one")
+    mongodb_uri: SecretStr | None = Field(
+        None,
+        description="a MongoDB >= 6.0 replica set; without it a mongod of our own is started",
+        validation_alias=AliasChoices("mongodb_uri", ENVIRONMENT_PREFIX + "MONGODB_URI", "MONGODB_URI"),
+    )
+    database: str = Field("contactservice", description="name of the database")
+    data_dir: Path = Field(
+        Path(".contactservice/data"), description="where the own mongod and the dev token live"
+    )
+    mongod: Path | None = Field(None, description="the mongod to start when there is no --mongodb-uri")
+    tokens: Path | None = Field(None, description="token file; without it one dev token, on loopback only")
+    token_keys: Path | None = Field(
+        None,
+        description="keys that sign page tokens, one of >= 64 hex digits a line; default: in the database",
+    )
+    insecure_bind: bool = Field(
+        default=False, description="serve without TLS on an address that is not loopback"
+    )
+    ready_file: Path | None = Field(None, description="written as JSON once the service serves")
+    reflection: bool = Field(default=True, description="serve gRPC reflection")
+    store_timeout: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="seconds for one database operation"
+    )
+    stall_timeout: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="seconds that a stream waits for a reader that takes nothing"
+    )
+    drain_timeout: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="seconds that calls under way have to end after SIGTERM"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not a source of ours)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (nor this)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(_CONFIG_FILE)
+        toml = (TomlConfigSettingsSource(settings_cls, file),) if file else ()
+        return init_settings, env_settings, *toml
+
+
+def load(flags: Mapping[str, Any]) -> Config:
+    """The settings, with the flags that were given; raises ConfigInvalid."""
+    _check_environment()
+    try:
+        return Config(**flags)
+    except ValidationError as error:
+        raise ConfigInvalid("; ".join(_sentence(each) for each in error.errors())) from None
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"cannot read the configuration file: {error}") from error
+
+
+def _check_environment() -> None:
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields} | {_CONFIG_FILE}
+    file = os.environ.get(_CONFIG_FILE)
+    if file and not Path(file).is_file():
+        raise ConfigInvalid(f"{_CONFIG_FILE} names {file}, which is no file")
+    for name in os.environ:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            raise ConfigInvalid(f"{name} is no setting; known are {', '.join(sorted(known))}")
+
+
+def _sentence(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}"

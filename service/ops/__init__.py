@@ -1,0 +1,1 @@
+"""How the service is watched: logs. Knows nothing of contacts, gRPC or MongoDB."""

@@ -1,0 +1,217 @@
+"""The boundary around every RPC: who calls, for whom, what may they, what did they send, what went wrong.
+
+Requests arrive as bytes and are parsed here: left to gRPC, one that does not parse would be answered UNKNOWN
+with the text of an exception. Servicer methods behind it hold no try, no abort, no log line.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from service.domain.errors import (
+    Internal,
+    InvalidField,
+    ReaderStalled,
+    ServiceError,
+    ShuttingDown,
+    Violation,
+)
+from service.domain.limits import READER_STALL_SECONDS
+from service.rpc import auth
+from service.rpc.status import wire_error
+
+_DRAIN_MOMENT_SECONDS = 0.1
+_DRAIN_ROUNDS = 20
+
+log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = Any  # grpc.RpcMethodHandler, generic in its types only
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """The one interceptor. Other services (health, reflection) pass untouched: they are open."""
+
+    def __init__(
+        self,
+        service: ServiceDescriptor,
+        credentials: auth.Credentials,
+        stall_seconds: float = READER_STALL_SECONDS,
+    ) -> None:
+        unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
+        if unprotected:
+            raise RuntimeError(f"no scope is named for {', '.join(sorted(unprotected))}")
+        self._methods = {f"/{service.full_name}/{method.name}": method for method in service.methods}
+        self._handlers: dict[str, Handler] = {}
+        self._credentials = credentials
+        self._stall_seconds = stall_seconds
+        self._draining = False
+        self._refused = 0
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        path = handler_call_details.method
+        if path not in self._methods:
+            return await continuation(handler_call_details)
+        if path not in self._handlers:
+            handler = await continuation(handler_call_details)
+            self._handlers[path] = self._bounded(self._methods[path], handler)
+        return self._handlers[path]
+
+    async def drain(self) -> None:
+        """From now on new calls are refused with ShuttingDown; returns when for a moment none came.
+
+        gRPC answers what arrives while it stops with CANCELLED, which no client tries again.
+        """
+        self._draining = True
+        for _ in range(_DRAIN_ROUNDS):
+            seen = self._refused
+            await asyncio.sleep(_DRAIN_MOMENT_SECONDS)
+            if seen == self._refused:
+                return
+
+    async def idle(self) -> None:
+        """Returns when no call is in its servicer any more; server.stop() may return earlier."""
+        await self._idle.wait()
+
+    def _bounded(self, method: MethodDescriptor, handler: Any) -> Handler:
+        if not method.server_streaming:
+
+            async def unary(raw: bytes, context: Context) -> Any:
+                with self._call(method, context) as call:
+                    try:
+                        return await handler.unary_unary(self._admit(call, raw), context)
+                    except Exception as error:  # noqa: BLE001 (the one place that catches all)
+                        wire = wire_error(call.failed(error))
+                    return await context.abort(wire.code, wire.message, wire.trailing_metadata)
+
+            return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
+
+        async def stream(raw: bytes, context: Context) -> None:
+            with self._call(method, context) as call:
+                try:
+                    await handler.unary_stream(self._admit(call, raw), _Outlet(context, self._stall_seconds))
+                except grpc.aio.InternalError:
+                    # A blocked write to a client that has gone: its cancellation, not our fault.
+                    call.code = "CANCELLED"
+                except Exception as error:  # noqa: BLE001 (the one place that catches all)
+                    # Not abort: on a stalled reader it would hang until the client drains.
+                    wire = wire_error(call.failed(error))
+                    context.set_trailing_metadata(wire.trailing_metadata)
+                    context.set_code(wire.code)
+                    context.set_details(wire.message)
+
+        return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+
+    def _admit(self, call: "_Call", raw: bytes) -> Any:
+        if self._draining:
+            self._refused += 1
+            raise ShuttingDown
+        metadata = dict(call.context.invocation_metadata() or ())
+        principal = auth.authenticate(self._credentials, metadata)
+        call.principal = principal.name
+        auth.authorise(principal, call.method.name)
+        call.account = auth.enter(principal, metadata).account
+        request = _parsed(call.method, raw)
+        auth.authorise(principal, call.method.name, request)
+        return request
+
+    @contextmanager
+    def _call(self, method: MethodDescriptor, context: Context) -> "Iterator[_Call]":
+        call = _Call(method, context)
+        self._calls += 1
+        self._idle.clear()
+        try:
+            yield call
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            raise
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+            call.log()
+
+
+class _Call:
+    """What the log line of a call says."""
+
+    def __init__(self, method: MethodDescriptor, context: Context) -> None:
+        self.method = method
+        self.context = context
+        self.code = "OK"
+        self.reason: str | None = None
+        self.account: str | None = None
+        self.principal: str | None = None
+        self.request_id = secrets.token_hex(8)
+        self._started = time.perf_counter()
+
+    def failed(self, error: Exception) -> ServiceError:
+        """The error for the caller; one that is not ours is logged in full and told in none."""
+        if not isinstance(error, ServiceError):
+            facts = {"method": self.method.name, "request_id": self.request_id}
+            log.error("a call failed", extra=facts, exc_info=error)
+            error = Internal(self.request_id)
+        self.code, self.reason = error.code, error.reason
+        return error
+
+    def log(self) -> None:
+        log.info(
+            "call",
+            extra={
+                "method": self.method.name,
+                "code": self.code,
+                "reason": self.reason,
+                "account": self.account,
+                "principal": self.principal,
+                "milliseconds": round((time.perf_counter() - self._started) * 1000, 2),
+                "request_id": self.request_id,
+            },
+        )
+
+
+class _Outlet:
+    """The context of a streaming RPC as its servicer sees it."""
+
+    def __init__(self, context: Context, stall_seconds: float) -> None:
+        self._context = context
+        self._stall_seconds = stall_seconds
+
+    async def write(self, message: Any) -> None:
+        """Sends; raises ReaderStalled when the client takes nothing for too long."""
+        writing = asyncio.ensure_future(self._context.write(message))
+        writing.add_done_callback(_look_at)
+        done, _ = await asyncio.wait({writing}, timeout=self._stall_seconds)
+        if not done:
+            raise ReaderStalled(self._stall_seconds)
+        await writing
+
+
+def _look_at(writing: "asyncio.Future[None]") -> None:
+    # A write that its caller no longer awaits fails when the client leaves: nothing to report.
+    if not writing.cancelled():
+        writing.exception()
+
+
+def _parsed(method: MethodDescriptor, raw: bytes) -> Any:
+    try:
+        return GetMessageClass(method.input_type).FromString(raw)
+    except DecodeError as error:
+        rule = f"does not parse as {method.input_type.full_name}"
+        raise InvalidField(Violation("request", rule)) from error

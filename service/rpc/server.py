@@ -1,0 +1,196 @@
+"""Where the real things are chosen and joined: store, boundary, servicer, health, reflection."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import grpc
+import orjson
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
+from service.config import Config
+from service.domain.limits import KIB, REQUEST_BYTES
+from service.domain.paging import TokenSigner
+from service.rpc import auth, token_file
+from service.rpc.boundary import Boundary
+from service.rpc.health import Readiness, Revive
+from service.rpc.reflection import add_reflection
+from service.rpc.servicer import Servicer
+from service.storage.gate import Gate
+from service.storage.store import Store, connect
+
+log = logging.getLogger(__name__)
+
+SERVICE = contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"]
+DEV_ACCOUNT = "demo"
+_OLDEST_GRPC = (1, 84)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", REQUEST_BYTES),
+    ("grpc.max_metadata_size", 16 * KIB),
+    # At 100 gRPC core refuses streams at random with 64 in flight: those awaiting release count, too.
+    ("grpc.max_concurrent_streams", 1000),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+class CannotServe(Exception):
+    """The service cannot start; one sentence with the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """host:port as given by --address."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65535:
+            raise CannotServe(f"--address {text}: expected host:port")
+        return cls(host.strip("[]") or "127.0.0.1", int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def credentials(config: Config) -> auth.Credentials:
+    """From the token file, or the dev token on loopback; raises CannotServe for an open door."""
+    address = Address.parse(config.address)
+    if not address.is_loopback and not config.insecure_bind:
+        raise CannotServe(f"{address} is not loopback; --insecure-bind serves there without TLS")
+    if config.tokens is None:
+        if not address.is_loopback:
+            raise CannotServe(f"{address} is not loopback; name the tokens that may call with --tokens")
+        return token_file.OneToken(token_file.dev_token(config.data_dir), DEV_ACCOUNT)
+    try:
+        return token_file.TokenFile(config.tokens)
+    except token_file.TokenFileInvalid as error:
+        raise CannotServe(f"--tokens: {error}") from error
+
+
+class Signers:
+    """The signer of page tokens: from --token-keys, or from the database at the first use."""
+
+    def __init__(self, store: Store, file: Path | None) -> None:
+        self._store = store
+        self._signer = TokenSigner(_keys(file)) if file else None
+
+    async def __call__(self) -> TokenSigner:
+        if self._signer is None:
+            self._signer = TokenSigner(await self._store.token_keys())
+        return self._signer
+
+
+class Server:
+    """The service on one address. `start`, then `stop`; both once."""
+
+    def __init__(self, config: Config, mongodb_uri: str, revive: Revive) -> None:
+        self._config = config
+        self._mongodb_uri = mongodb_uri
+        self.store = Store(connect(mongodb_uri), config.database, Gate(seconds=config.store_timeout))
+        self._boundary = Boundary(SERVICE, credentials(config), config.stall_timeout)
+        self._health = health.HealthServicer()
+        self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
+        self._grpc = grpc.aio.server(interceptors=[self._boundary], options=_OPTIONS)
+        self._following: asyncio.Task[None] | None = None
+        self.address = Address.parse(config.address)
+
+    async def start(self) -> None:
+        """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
+        servicer = Servicer(self.store, Signers(self.store, self._config.token_keys))
+        contact_service_pb2_grpc.add_ContactServiceServicer_to_server(servicer, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        if self._config.reflection:
+            add_reflection(self._grpc, [SERVICE.full_name, "grpc.health.v1.Health"])
+        try:
+            port = self._grpc.add_insecure_port(str(self.address))
+        except RuntimeError as error:
+            raise CannotServe(taken(self.address)) from error
+        self.address = Address(self.address.host, port)
+        await self.readiness.start()
+        await self.readiness.look()
+        await self._grpc.start()
+        self._following = asyncio.create_task(self.readiness.follow())
+
+    async def stop(self) -> None:
+        """Refuses new calls, gives those under way their time, then lets go of everything."""
+        await self._health.enter_graceful_shutdown()
+        await self._boundary.drain()
+        await self._grpc.stop(self._config.drain_timeout)
+        await self._boundary.idle()
+        if self._following:
+            self._following.cancel()
+        await self.store.close()
+
+    def ready(self) -> None:
+        """Says that the service serves: a log line, and the ready file."""
+        facts = {"address": str(self.address), "database": self._config.database, "pid": os.getpid()}
+        log.info("serving", extra=facts)
+        if self._config.ready_file:
+            uri = re.sub(r"//[^@/]*@", "//", self._mongodb_uri)
+            facts |= {"ops_address": None, "mongodb_uri": uri}
+            _write_whole(self._config.ready_file, orjson.dumps(facts) + b"\n")
+
+
+async def serve(config: Config, mongodb_uri: str, revive: Revive) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. `revive` is called while the database does not answer."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    server = Server(config, mongodb_uri, revive)
+    try:
+        await server.start()
+        server.ready()
+        await stopping.wait()
+        log.info("draining")
+    finally:
+        await server.stop()
+
+
+def taken(address: Address) -> str:
+    return f"{address} cannot be bound, another process may have it; choose another with --address"
+
+
+def check_grpc() -> None:
+    """Raises CannotServe with a gRPC that inflates requests beyond the receive limit (before 1.84)."""
+    found = tuple(int(part) for part in grpc.__version__.split(".")[:2])
+    if found < _OLDEST_GRPC:
+        raise CannotServe(f"grpcio {grpc.__version__} is too old, 1.84 is needed")
+
+
+def _keys(file: Path) -> list[bytes]:
+    try:
+        lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        keys = [bytes.fromhex(line) for line in lines if not line.startswith("#")]
+    except (OSError, ValueError) as error:
+        raise CannotServe(f"--token-keys {file}: expected a key of hex digits a line") from error
+    if not keys or any(len(key) < 32 for key in keys):
+        raise CannotServe(f"--token-keys {file}: expected keys of at least 64 hex digits, one a line")
+    return keys
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + f".{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)

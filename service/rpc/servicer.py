@@ -1,0 +1,71 @@
+"""The RPCs: read the message, call the store, answer. Who may call and what goes wrong is the boundary's."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from contactservice.v1 import contact_service_pb2 as pb
+from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
+from service.domain import validation
+from service.domain.paging import TokenSigner
+from service.rpc import exporting, listing, messages
+from service.rpc.auth import current_account, is_trusting
+from service.storage.store import Store
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Servicer(ContactServiceServicer):
+    """contactservice.v1.ContactService. Runs behind the boundary only."""
+
+    def __init__(self, store: Store, signer: Callable[[], Awaitable[TokenSigner]]) -> None:
+        self._store = store
+        self._signer = signer
+
+    async def CreateContact(
+        self, request: pb.CreateContactRequest, context: Context
+    ) -> pb.CreateContactResponse:
+        draft = messages.new_contact(request.contact)
+        request_id = validation.checked_request_id(request.request_id)
+        contact, created = await self._store.create(current_account(), draft, request_id)
+        return pb.CreateContactResponse(contact=messages.contact(contact), created=created)
+
+    async def EnsureContact(
+        self, request: pb.EnsureContactRequest, context: Context
+    ) -> pb.EnsureContactResponse:
+        draft = messages.new_contact(request.contact)
+        contact, created = await self._store.ensure(current_account(), draft)
+        return pb.EnsureContactResponse(contact=messages.contact(contact), created=created)
+
+    async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.GetContactResponse:
+        contact = await self._store.get(current_account(), request.id)
+        return pb.GetContactResponse(contact=messages.contact(contact))
+
+    async def UpdateContact(
+        self, request: pb.UpdateContactRequest, context: Context
+    ) -> pb.UpdateContactResponse:
+        change = messages.change(request, may_change_fingerprint=is_trusting())
+        contact = await self._store.update(current_account(), request.contact.id, change)
+        return pb.UpdateContactResponse(contact=messages.contact(contact))
+
+    async def DeleteContact(
+        self, request: pb.DeleteContactRequest, context: Context
+    ) -> pb.DeleteContactResponse:
+        receipt = await self._store.delete(
+            current_account(), request.id, request.etag, allow_missing=request.allow_missing
+        )
+        return pb.DeleteContactResponse(id=request.id, receipt=messages.receipt(receipt) if receipt else None)
+
+    async def ListContacts(
+        self, request: pb.ListContactsRequest, context: Context
+    ) -> pb.ListContactsResponse:
+        return await listing.page(self._store, await self._signer(), current_account(), request)
+
+    # A coroutine that writes, where the stub's type expects a generator: gRPC never closes one it leaves.
+    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> None:  # type: ignore[override]
+        export = exporting.Export(self._store, await self._signer(), current_account(), request)
+        async with aclosing(export.messages()) as parts:
+            async for part in parts:
+                await context.write(part)

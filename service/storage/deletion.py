@@ -1,0 +1,43 @@
+"""Deletion for good: the job first, the contact second, so that a crash between the two leaves a trace.
+
+The job document holds the account, the contact's id and times, nothing of the person. A deletion that a
+crash left open is closed by the next call for the same contact.
+"""
+
+from datetime import datetime
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from service.domain.deletion import Receipt
+from service.storage.documents import Document
+from service.storage.gate import Gate
+
+
+class Deletions:
+    """The deletion jobs, one for each contact that was ever deleted, kept 90 days."""
+
+    def __init__(self, jobs: AsyncCollection[Document], gate: Gate) -> None:
+        self._jobs = jobs
+        self._gate = gate
+
+    async def open(self, account: str, contact_id: str, now: datetime) -> None:
+        """Writes the job down; a second time changes nothing."""
+        born = {"account": account, "started_at": now}
+        await self._gate.run(
+            lambda: self._jobs.update_one({"_id": contact_id}, {"$setOnInsert": born}, upsert=True)
+        )
+
+    async def withdraw(self, account: str, contact_id: str) -> None:
+        """Takes back a job whose contact turned out to stay."""
+        unfinished = {"_id": contact_id, "account": account, "finished_at": None}
+        await self._gate.run(lambda: self._jobs.delete_one(unfinished))
+
+    async def close(self, account: str, contact_id: str, now: datetime) -> Receipt | None:
+        """The receipt of a contact that is gone, finished now if it was not; None when none was deleted."""
+        await self._gate.run(
+            lambda: self._jobs.update_one(
+                {"_id": contact_id, "account": account, "finished_at": None}, {"$set": {"finished_at": now}}
+            )
+        )
+        job = await self._gate.run(lambda: self._jobs.find_one({"_id": contact_id, "account": account}))
+        return Receipt(contact_id, job["started_at"], job["finished_at"]) if job else None

@@ -1,0 +1,92 @@
+"""The gate before the driver: no task of a call ever awaits PyMongo itself.
+
+A cancelled driver operation can deadlock PyMongo's pool for ever (CPython 3.11, PyMongo 4.20). So each runs
+in a task of the server's own that nobody cancels, with a deadline that the driver keeps by itself, behind a
+semaphore smaller than the pool: cancelled callers leave at once, what they began ends in its own time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pymongo
+from pymongo.errors import (
+    ConnectionFailure,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from service.domain.errors import ServiceError, StoreTimeout, StoreUnavailable
+
+T = TypeVar("T")
+
+# The database does not take the service's credentials: its operator's matter, no bug and no caller's fault.
+_REFUSALS = {13, 18}
+
+# Measured on two cores: more operations at once only queue inside mongod.
+SLOTS = 64
+POOL_SIZE = SLOTS + 16
+
+
+class Gate:
+    """Runs driver operations. Raises StoreTimeout, StoreUnavailable, and DuplicateKeyError as it comes."""
+
+    def __init__(self, slots: int = SLOTS, seconds: float = 5.0) -> None:
+        self._slots = asyncio.Semaphore(slots)
+        self._seconds = seconds
+        self._running: set[asyncio.Task[object]] = set()
+        self._answers = True
+
+    async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
+        await self._slot()
+        task = asyncio.create_task(self._own(operation, seconds or self._seconds))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def drained(self) -> None:
+        """Returns when no operation runs any more; each ends by its own deadline."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise (StoreTimeout() if self._answers else StoreUnavailable()) from error
+
+    async def _own(self, operation: Callable[[], Awaitable[T]], seconds: float) -> T:
+        try:
+            with pymongo.timeout(seconds):
+                result = await operation()
+        except DuplicateKeyError:
+            raise
+        except PyMongoError as error:
+            raise self._translated(error) from error
+        finally:
+            self._slots.release()
+        self._answers = True
+        return result
+
+    def _translated(self, error: PyMongoError) -> ServiceError | PyMongoError:
+        away = isinstance(error, ServerSelectionTimeoutError) or _is_refusal(error)
+        if error.timeout and not away:
+            return StoreTimeout()
+        if away or isinstance(error, ConnectionFailure) or error.has_error_label("RetryableWriteError"):
+            self._answers = False
+            return StoreUnavailable()
+        return error
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Looked at, so that an error whose caller has left is not reported as forgotten.
+            task.exception()
+
+
+def _is_refusal(error: PyMongoError) -> bool:
+    return isinstance(error, OperationFailure) and error.code in _REFUSALS

@@ -1,0 +1,105 @@
+"""How tests call the service: the generated stub, with the metadata of one token and account."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.rpc import error_details_pb2, status_pb2
+
+from contactservice.v1 import contact_service_pb2 as pb
+from contactservice.v1.contact_pb2 import Contact
+from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed call told: code, details, ErrorInfo and field violations."""
+
+    code: str
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+
+
+class Client:
+    """The stub's methods by their names, requests as protojson-like keyword arguments.
+
+    `await client.call("GetContact", id="ct_...")`; a failure is raised as grpc.aio.AioRpcError.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, token: str | None, account: str | None) -> None:
+        self.stub = ContactServiceStub(channel)
+        self.metadata: list[tuple[str, str]] = []
+        if token is not None:
+            self.metadata.append(("authorization", f"Bearer {token}"))
+        if account is not None:
+            self.metadata.append(("x-account-id", account))
+
+    async def call(self, method: str, **fields: Any) -> Any:
+        return await self.unary(method)(request(method, **fields), metadata=self.metadata, timeout=20)
+
+    def unary(self, method: str) -> Callable[..., Any]:
+        return getattr(self.stub, method)  # type: ignore[no-any-return]
+
+    async def create(self, request_id: str = "", **contact: Any) -> Contact:
+        return (await self.call("CreateContact", contact=contact, request_id=request_id)).contact
+
+    async def ensure(self, **contact: Any) -> tuple[Contact, bool]:
+        response = await self.call("EnsureContact", contact=contact)
+        return response.contact, response.created
+
+    async def get(self, contact_id: str) -> Contact:
+        return (await self.call("GetContact", id=contact_id)).contact
+
+    async def update(self, contact: dict[str, Any], *paths: str, **fields: Any) -> Contact:
+        """`paths` are the update mask, one per argument; none means no mask."""
+        mask = {"update_mask": ",".join(paths)} if paths else {}
+        return (await self.call("UpdateContact", contact=contact, **mask, **fields)).contact
+
+    async def list(self, **fields: Any) -> tuple[list[Contact], str]:
+        response = await self.call("ListContacts", **fields)
+        return list(response.contacts), response.next_page_token
+
+    def export(self, **fields: Any) -> AsyncIterator[pb.ExportContactsResponse]:
+        """The running call: iterate it, or cancel it."""
+        return self.stub.ExportContacts(  # type: ignore[return-value]
+            request("ExportContacts", **fields), metadata=self.metadata, timeout=30
+        )
+
+    async def failure(self, method: str, **fields: Any) -> Failure:
+        """How the call fails; a call that does not is a failure of the test."""
+        try:
+            if method == "ExportContacts":
+                async for _ in self.export(**fields):
+                    pass
+            else:
+                await self.call(method, **fields)
+        except grpc.aio.AioRpcError as error:
+            return failure(error)
+        raise AssertionError(f"{method} did not fail")
+
+
+def request(method: str, **fields: Any) -> Any:
+    return ParseDict(fields, getattr(pb, method + "Request")())
+
+
+def failure(error: grpc.aio.AioRpcError) -> Failure:
+    packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    if packed is not None:
+        status = status_pb2.Status.FromString(bytes(packed))
+        assert status.code == error.code().value[0]
+        assert status.message == error.details()
+        for detail in status.details:
+            detail.Unpack(info)
+            detail.Unpack(bad_request)
+    return Failure(
+        code=error.code().name,
+        message=error.details() or "",
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        fields=[violation.field for violation in bad_request.field_violations],
+    )

@@ -1,0 +1,71 @@
+"""One real mongod and one real server for the whole session; every test has an account of its own."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from service import config as configuration
+from service.rpc import token_file
+from service.rpc.auth import ANY_ACCOUNT, SCOPES
+from service.rpc.server import Server
+from service.storage.mongod import EmbeddedMongod
+from tests.client import Client
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mongodb-uri", help="test on this MongoDB replica set instead of an own mongod")
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if given := request.config.getoption("--mongodb-uri"):
+        yield given
+        return
+
+    mongod = EmbeddedMongod(tmp_path_factory.mktemp("mongod"))
+    mongod.start()
+    yield mongod.uri
+    mongod.stop()
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The token file of the session's server."""
+    return tmp_path_factory.mktemp("tokens") / "tokens.jsonl"
+
+
+@pytest.fixture(scope="session")
+def any_token(tokens: Path) -> str:
+    """A token with all scopes for any account, named per call."""
+    return token_file.add(tokens, ANY_ACCOUNT, SCOPES)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def server(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[Server]:  # noqa: ARG001
+    flags = {"address": "127.0.0.1:0", "tokens": tokens, "database": "tests", "stall_timeout": 0.5}
+    server = Server(configuration.load(flags), mongodb_uri, lambda: None)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(str(server.address)) as channel:
+        yield channel
+
+
+@pytest.fixture
+def account() -> str:
+    """An account that no other test has."""
+    return "test-" + secrets.token_hex(8)
+
+
+@pytest.fixture
+def client(channel: grpc.aio.Channel, any_token: str, account: str) -> Client:
+    """Calls as the test's account, with all scopes."""
+    return Client(channel, any_token, account)

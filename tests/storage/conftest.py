@@ -1,0 +1,37 @@
+"""A store on a database of its own, with the driver's client beside it."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest_asyncio
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from service.storage.gate import Gate
+from service.storage.store import Store, connect
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A prepared store, and its database as the driver sees it."""
+
+    store: Store
+    database: AsyncDatabase[dict[str, Any]]
+
+
+@pytest_asyncio.fixture
+async def mongo(mongodb_uri: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    client = connect(mongodb_uri)
+    yield client
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def stored(mongo: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Stored]:
+    name = "store-" + secrets.token_hex(6)
+    store = Store(mongo, name, Gate())
+    await store.prepare()
+    yield Stored(store, mongo[name])
+    await mongo.drop_database(name)
