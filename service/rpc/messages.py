@@ -54,6 +54,8 @@ def change(
     request: contact_service_pb2.UpdateContactRequest, *, may_change_fingerprint: bool
 ) -> update.Change:
     """The checked update; raises InvalidField, MetadataInvalid, MaskPathInvalid or TrustImmutable."""
+    if not request.contact.id:
+        raise InvalidField(Violation("contact.id", "must not be empty"))
     known_value("metadata_mode", request.metadata_mode, contact_service_pb2.MetadataMode.values())
     fields = update.masked_fields(request.update_mask.paths, _draft(request.contact))
     return update.Change(
