@@ -1,0 +1,50 @@
+"""Log lines: an allow-list of facts, and no text of the driver."""
+
+import json
+import logging
+import sys
+
+import pytest
+from pymongo.errors import DuplicateKeyError
+
+from service.ops.logs import ConsoleFormatter, JsonFormatter
+
+SECRET = "ann@example.com"
+
+
+def record(error: BaseException | None = None, **facts: object) -> logging.LogRecord:
+    caught = (type(error), error, error.__traceback__) if error else None
+    made = logging.LogRecord("service.x", logging.INFO, "f", 1, "call", (), caught)
+    made.__dict__.update(facts)
+    return made
+
+
+@pytest.mark.parametrize("formatter", [ConsoleFormatter(), JsonFormatter()])
+def test_only_known_facts_are_written(formatter: logging.Formatter) -> None:
+    """A field that is not on the list is left out, whoever passes it."""
+    line = formatter.format(record(method="GetContact", email=SECRET))
+    assert "GetContact" in line
+    assert SECRET not in line
+
+
+def test_json_lines_are_objects() -> None:
+    """Each line parses, with time, level, event and the facts."""
+    line = json.loads(JsonFormatter().format(record(code="OK", milliseconds=1.5)))
+    assert line["event"] == "call"
+    assert line["level"] == "INFO"
+    assert (line["code"], line["milliseconds"]) == ("OK", 1.5)
+    assert line["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("formatter", [ConsoleFormatter(), JsonFormatter()])
+def test_a_driver_error_is_logged_without_its_text(formatter: logging.Formatter) -> None:
+    """E11000 quotes the fingerprint; the log has frames, class and code, also for a cause."""
+    try:
+        raise RuntimeError("a bug") from DuplicateKeyError(f"E11000 dup key: {SECRET}", 11000)
+    except RuntimeError:
+        line = formatter.format(record(sys.exc_info()[1]))
+    assert SECRET not in line
+    assert "DuplicateKeyError" in line
+    assert "11000" in line
+    assert "RuntimeError: a bug" in line
+    assert "test_a_driver_error_is_logged_without_its_text" in line

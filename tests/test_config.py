@@ -1,0 +1,85 @@
+"""Settings: which source wins, and what a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from service import config
+from service.config import ConfigInvalid
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MONGODB_URI", "CONTACTSERVICE_DATABASE", "CONTACTSERVICE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Without anything, loopback on port 50051, an own database, its data below the current folder."""
+    settings = config.load({})
+    assert settings.address == "127.0.0.1:50051"
+    assert settings.mongodb_uri is None
+    assert settings.data_dir == Path(".contactservice/data")
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Precedence: flag, environment, TOML file, default."""
+    file = tmp_path / "settings.toml"
+    file.write_text('database = "from-file"\naddress = "127.0.0.1:1"\nlog_level = "error"\n')
+    monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
+    monkeypatch.setenv("CONTACTSERVICE_DATABASE", "from-environment")
+    monkeypatch.setenv("CONTACTSERVICE_ADDRESS", "127.0.0.1:2")
+    settings = config.load({"address": "127.0.0.1:3"})
+    assert settings.address == "127.0.0.1:3"
+    assert settings.database == "from-environment"
+    assert settings.log_level == "error"
+    assert settings.store_timeout == 5.0
+
+
+def test_mongodb_uri_is_taken_from_its_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MONGODB_URI is honoured, and kept out of what is printed of the settings."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://user:hunter2@db")
+    settings = config.load({})
+    assert settings.mongodb_uri
+    assert settings.mongodb_uri.get_secret_value() == "mongodb://user:hunter2@db"
+    assert "hunter2" not in repr(settings)
+
+
+def test_an_unknown_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt setting is named, not ignored."""
+    monkeypatch.setenv("CONTACTSERVICE_ADRESS", "127.0.0.1:1")
+    with pytest.raises(ConfigInvalid, match="CONTACTSERVICE_ADRESS is no setting"):
+        config.load({})
+
+
+def test_an_unknown_line_of_the_file_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So is one in the TOML file."""
+    file = tmp_path / "settings.toml"
+    file.write_text('adress = "127.0.0.1:1"\n')
+    monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
+    with pytest.raises(ConfigInvalid, match="adress"):
+        config.load({})
+
+
+@pytest.mark.parametrize("content", [None, "address = "])
+def test_a_file_that_cannot_be_read_stops_the_start(
+    content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file that is absent or no TOML is told as such."""
+    file = tmp_path / "settings.toml"
+    if content:
+        file.write_text(content)
+    monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
+    with pytest.raises(ConfigInvalid):
+        config.load({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("store_timeout", "soon"), ("store_timeout", "0"), ("log_format", "xml")]
+)
+def test_a_wrong_value_is_named_with_its_setting(name: str, value: str) -> None:
+    """The sentence starts with the setting."""
+    with pytest.raises(ConfigInvalid, match=f"^{name}: "):
+        config.load({name: value})
