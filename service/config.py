@@ -53,6 +53,10 @@ class Config(BaseSettings):
     stall_timeout: Annotated[float, Field(gt=0)] = Field(
         30.0, description="seconds that a stream waits for a reader that takes nothing"
     )
+    export_slots: Annotated[int, Field(ge=1)] = Field(16, description="exports at once in this process")
+    export_slots_per_account: Annotated[int, Field(ge=1)] = Field(
+        4, description="exports at once for one account"
+    )
     drain_timeout: Annotated[float, Field(ge=0)] = Field(
         20.0, description="seconds that calls under way have to end after SIGTERM"
     )

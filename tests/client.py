@@ -1,6 +1,6 @@
 """How tests call the service: the generated stub, with the metadata of one token and account."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,10 @@ class Client:
         response = await self.call("ListContacts", **fields)
         return list(response.contacts), response.next_page_token
 
-    def export(self, **fields: Any) -> AsyncIterator[pb.ExportContactsResponse]:
-        """The running call: iterate it, or cancel it."""
-        return self.stub.ExportContacts(  # type: ignore[return-value]
-            request("ExportContacts", **fields), metadata=self.metadata, timeout=30
-        )
+    def export(self, timeout: float | None = 30, **fields: Any) -> Any:
+        """The running call: iterate it, read it or cancel it."""
+        message = request("ExportContacts", **fields)
+        return self.stub.ExportContacts(message, metadata=self.metadata, timeout=timeout)
 
     async def failure(self, method: str, **fields: Any) -> Failure:
         """How the call fails; a call that does not is a failure of the test."""

@@ -5,7 +5,7 @@ ServiceError
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
 ├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken
-└── weather:       ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown, Internal
+└── weather:       ExportSlotsFull, ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown, Internal
 """
 
 from collections.abc import Mapping
@@ -145,6 +145,15 @@ class FingerprintTaken(ServiceError):
 
     def __init__(self, existing_id: str) -> None:
         super().__init__("Another contact has this fingerprint.", metadata={"existing_id": existing_id})
+
+
+class ExportSlotsFull(ServiceError):
+    code, reason = "RESOURCE_EXHAUSTED", "EXPORT_SLOTS_FULL"
+
+    def __init__(self, whose: str) -> None:
+        super().__init__(
+            f"All export slots of {whose} are taken; try again when one has ended.", retry_after=1.0
+        )
 
 
 class ReaderStalled(ServiceError):

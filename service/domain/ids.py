@@ -19,6 +19,8 @@ _SHAPE = re.compile(rf"ct_[{ALPHABET}]{{12}}[0-7][{ALPHABET}]{{25}}", re.ASCII)
 _TAG_END = 3 + 12
 _TIME_END = _TAG_END + 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# 9999-12-31T23:59:59.999Z: 48 bits hold later times, datetime does not.
+_LAST_TIME = "76EZ91ZPZZ"
 _RANDOM_BITS = 80
 
 
@@ -53,7 +55,7 @@ def created_at(contact_id: str) -> datetime:
 
 
 def is_wellformed(contact_id: str) -> bool:
-    return _SHAPE.fullmatch(contact_id) is not None
+    return _SHAPE.fullmatch(contact_id) is not None and contact_id[_TAG_END:_TIME_END] <= _LAST_TIME
 
 
 def owned(account: str, contact_id: str, field: str = "id") -> str:

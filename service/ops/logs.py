@@ -60,6 +60,8 @@ def configure(style: str, level: str) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("service").setLevel(level.upper())
+    # gRPC calls it an error when the client of a call has gone; the call's own line says so.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # PyMongo's own log lines hold commands, and so people.
     logging.getLogger("pymongo").setLevel(logging.CRITICAL)
 

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -27,6 +27,7 @@ from service.domain.errors import (
 )
 from service.domain.limits import READER_STALL_SECONDS
 from service.rpc import auth
+from service.rpc.slots import Slots
 from service.rpc.status import wire_error
 
 _DRAIN_MOMENT_SECONDS = 0.1
@@ -46,6 +47,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self,
         service: ServiceDescriptor,
         credentials: auth.Credentials,
+        export_slots: Slots,
         stall_seconds: float = READER_STALL_SECONDS,
     ) -> None:
         unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
@@ -54,6 +56,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._methods = {f"/{service.full_name}/{method.name}": method for method in service.methods}
         self._handlers: dict[str, Handler] = {}
         self._credentials = credentials
+        self._export_slots = export_slots
         self._stall_seconds = stall_seconds
         self._draining = False
         self._refused = 0
@@ -126,8 +129,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         metadata = dict(call.context.invocation_metadata() or ())
         principal = auth.authenticate(self._credentials, metadata)
         call.principal = principal.name
+        call.account = account = auth.enter(principal, metadata).account
+        if call.method.server_streaming:
+            call.holds.enter_context(self._export_slots.held(account))
         auth.authorise(principal, call.method.name)
-        call.account = auth.enter(principal, metadata).account
         request = _parsed(call.method, raw)
         auth.authorise(principal, call.method.name, request)
         return request
@@ -138,7 +143,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._calls += 1
         self._idle.clear()
         try:
-            yield call
+            with call.holds:
+                yield call
         except asyncio.CancelledError:
             call.code = "CANCELLED"
             raise
@@ -150,11 +156,12 @@ class Boundary(grpc.aio.ServerInterceptor):
 
 
 class _Call:
-    """What the log line of a call says."""
+    """One call: what it holds until its end, and what its log line says."""
 
     def __init__(self, method: MethodDescriptor, context: Context) -> None:
         self.method = method
         self.context = context
+        self.holds = ExitStack()
         self.code = "OK"
         self.reason: str | None = None
         self.account: str | None = None

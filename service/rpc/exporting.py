@@ -37,12 +37,12 @@ class Export:
 
     async def messages(self) -> AsyncGenerator[ExportContactsResponse, None]:
         """Every message of the stream, in order. The caller closes it (aclosing)."""
+        yield self._header()
         start = self._resumed or ExportPosition(await self._store.operation_time())
         position = start
         room = 0 if start.file_closed else max(0, self._max_records - start.file_records)
         target = limits.EXPORT_FIRST_MESSAGE_BYTES
         complete = True
-        yield self._header()
         async with aclosing(self._store.scan(self._selection, start.after, room + 1)) as slices:
             async for contacts in slices:
                 for contact in contacts[:room]:

@@ -24,6 +24,7 @@ from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness, Revive
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
+from service.rpc.slots import Slots
 from service.storage.gate import Gate
 from service.storage.store import Store, connect
 
@@ -109,7 +110,8 @@ class Server:
         self._config = config
         self._mongodb_uri = mongodb_uri
         self.store = Store(connect(mongodb_uri), config.database, Gate(seconds=config.store_timeout))
-        self._boundary = Boundary(SERVICE, credentials(config), config.stall_timeout)
+        self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
+        self._boundary = Boundary(SERVICE, credentials(config), self.export_slots, config.stall_timeout)
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         self._grpc = grpc.aio.server(interceptors=[self._boundary], options=_OPTIONS)

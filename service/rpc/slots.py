@@ -1,0 +1,35 @@
+"""How many streams may run at once: slots of an account, and of the process."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.domain.errors import ExportSlotsFull
+
+
+class Slots:
+    """Counts the streams that run."""
+
+    def __init__(self, of_account: int, of_process: int) -> None:
+        self._of_account = of_account
+        self._of_process = of_process
+        self._taken: Counter[str] = Counter()
+
+    @property
+    def taken(self) -> int:
+        return self._taken.total()
+
+    @contextmanager
+    def held(self, account: str) -> Iterator[None]:
+        """A slot for the time of the block; raises ExportSlotsFull."""
+        if self._taken[account] >= self._of_account:
+            raise ExportSlotsFull("this account")
+        if self._taken.total() >= self._of_process:
+            raise ExportSlotsFull("this replica")
+        self._taken[account] += 1
+        try:
+            yield
+        finally:
+            self._taken[account] -= 1
+            if not self._taken[account]:
+                del self._taken[account]
