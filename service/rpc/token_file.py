@@ -51,14 +51,14 @@ class TokenFile:
         self._load(_stamp(path))
 
     def principal(self, token: str) -> Principal | None:
-        self._refresh()
-        return self._principals.get(_digest(token))
+        sha256 = _digest(token)
+        # An unknown token may have been added a moment ago: it is worth a look at the file.
+        if sha256 not in self._principals or time.monotonic() - self._looked > _LOOK_AGAIN_SECONDS:
+            self._refresh()
+        return self._principals.get(sha256)
 
     def _refresh(self) -> None:
-        now = time.monotonic()
-        if now - self._looked < _LOOK_AGAIN_SECONDS:
-            return
-        self._looked = now
+        self._looked = time.monotonic()
         try:
             stamp = _stamp(self._path)
             if stamp != self._seen:
