@@ -4,12 +4,16 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 import pytest
 
+from service.storage.gate import Gate
+from service.storage.store import Store, connect
 from tests.client import Client
+from tests.people import fill
 from tests.process import ServiceProcess, eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -70,6 +74,24 @@ async def test_tokens_work_on_another_replica_and_after_a_restart(
             async with grpc.aio.insecure_channel(process.address) as channel:
                 page, _ = await Client(channel, any_token, account).list(page_size=2, page_token=token)
                 assert [contact.id for contact in page] == ids[1::-1]
+
+
+async def test_an_export_goes_on_through_another_replica(
+    pair: list[ServiceProcess], any_token: str, account: str
+) -> None:
+    """A resume token of one process continues the file in the other, byte for byte."""
+    async with (
+        grpc.aio.insecure_channel(pair[0].address) as first,
+        grpc.aio.insecure_channel(pair[1].address) as second,
+    ):
+        client, other = (Client(channel, any_token, account) for channel in (first, second))
+        for number in range(60):
+            await client.create(description=str(number) * 400)
+        whole = [message async for message in client.export()]
+        data = b"".join(message.data for message in whole)
+        rest = [message async for message in other.export(resume_token=whole[1].resume_token)]
+        assert len(whole) > 3
+        assert whole[1].data + b"".join(message.data for message in rest) == data
 
 
 @pytest.mark.parametrize("victim", ["service", "database"])
@@ -161,6 +183,43 @@ def test_the_ready_file_tells_where_and_holds_no_credential(tmp_path: Path) -> N
         assert process.facts.keys() == {"address", "ops_address", "mongodb_uri", "database", "pid"}
         assert process.facts["pid"] == process.process.pid
         assert (tmp_path / "data" / "dev-token").read_text() not in process.ready_file.read_text()
+
+
+async def test_a_stalled_reader_costs_a_few_mebibytes(
+    pair: list[ServiceProcess], mongodb_uri: str, any_token: str, account: str
+) -> None:
+    """Sixteen readers that take nothing cost at most 8 MiB each, whatever there is to export."""
+    process = pair[0]
+    store = Store(connect(mongodb_uri), "processes", Gate())
+    for number in range(4):
+        await fill(store, f"{account}-{number}", count=6000, size=2000)
+    await store.close()
+    before = resident(process.process.pid)
+    async with AsyncExitStack() as channels:
+        for number in range(16):
+            channel = await channels.enter_async_context(grpc.aio.insecure_channel(process.address))
+            await Client(channel, any_token, f"{account}-{number % 4}").export().read()
+        await settled(process.process.pid)
+        assert resident(process.process.pid) - before <= 16 * 8
+
+
+async def settled(pid: int) -> None:
+    """Returns when the process has used next to no processor time for half a second."""
+    used = -1.0
+    while (now := cpu_seconds(pid)) - used > 0.02:
+        used = now
+        await asyncio.sleep(0.5)
+
+
+def cpu_seconds(pid: int) -> float:
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def test_logs_hold_nothing_of_a_person(tmp_path: Path) -> None:
