@@ -1,0 +1,1 @@
+"""ContactService: the server. Four rooms: domain, storage, rpc and ops."""

@@ -28,10 +28,10 @@ class Export:
     ) -> None:
         self._store = store
         self._signer = signer
-        text_format = request.format or export_pb2.EXPORT_FORMAT_JSONL
-        self._writer = _writer(text_format)
+        shape = _shape(request)
+        self._writer = _writer(*shape)
         self._selection = messages.selection(account, request, contact_pb2.CONTACT_ORDER_OLDEST_FIRST)
-        self._bound = paging.binding("ExportContacts", self._selection, text_format)
+        self._bound = paging.binding("ExportContacts", self._selection, *shape)
         self._max_records = _max_records(request.max_records)
         self._resumed = request.resume_token and signer.export_position(request.resume_token, self._bound)
 
@@ -184,10 +184,23 @@ class _Contacts:
         pass
 
 
-def _writer(text_format: export_pb2.ExportFormat.ValueType) -> _Writer:
-    messages.known_value("format", text_format, export_pb2.ExportFormat.values())
-    if text_format == export_pb2.EXPORT_FORMAT_CONTACTS:
+def _shape(request: ExportContactsRequest) -> tuple[int, bool, bool]:
+    """Format, safe cells, byte order mark: what makes the same contacts another file."""
+    messages.known_value("format", request.format, export_pb2.ExportFormat.values())
+    messages.known_value("csv.cells", request.csv.cells, export_pb2.CsvCells.values())
+    chosen = request.format or export_pb2.EXPORT_FORMAT_JSONL
+    if chosen != export_pb2.EXPORT_FORMAT_CSV:
+        return chosen, False, False
+    return chosen, request.csv.cells != export_pb2.CSV_CELLS_RAW, request.csv.bom
+
+
+def _writer(chosen: int, safe: bool, bom: bool) -> _Writer:
+    if chosen == export_pb2.EXPORT_FORMAT_CONTACTS:
         return _Contacts()
+    if chosen == export_pb2.EXPORT_FORMAT_CSV:
+        return _Text(encoding.comma_separated(safe=safe, bom=bom))
+    if chosen == export_pb2.EXPORT_FORMAT_JSON:
+        return _Text(encoding.json_array())
     return _Text(encoding.json_lines())
 
 

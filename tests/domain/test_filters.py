@@ -1,0 +1,384 @@
+"""The filter language: what is no filter, and which contacts one asks for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain import filters, identity, ids
+from service.domain.contact import Contact
+from service.domain.errors import ContactNotOwned, FilterInvalid
+from service.domain.filters import ContactFilter, MetadataEquals
+from service.domain.terms import Path
+from tests.domain.strategies import bounded
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+ID = ids.lower_bound("demo", 1_767_225_600_000)
+CONTACT = Contact(id=ID, fingerprint="user:1", trusted=True, updated_at=MOMENT)
+
+
+def violation(call: Callable[[], Any]) -> tuple[str, str]:
+    """The field and the rule of the one violation of a filter that is refused."""
+    with pytest.raises(FilterInvalid) as caught:
+        call()
+    (found,) = caught.value.violations
+    return found.field, found.rule
+
+
+def asks_metadata(raw: dict[str, Any], stored: dict[str, Any]) -> bool:
+    """Whether a contact with this metadata matches a filter of this metadata."""
+    wanted = ContactFilter(metadata=filters.metadata_conditions(raw))
+    return wanted.matches(replace(CONTACT, metadata=stored))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a", ("a",)),
+        ("a.b", ("a", "b")),
+        ("a.b.c", ("a", "b", "c")),
+        ("`a.b`", ("a.b",)),
+        ("`a.b`.c", ("a.b", "c")),
+        ("c.`a.b`", ("c", "a.b")),
+        ("`a``b`", ("a`b",)),
+        ("````", ("`",)),
+        ("``````", ("``",)),
+        ("`a`", ("a",)),
+        ("`.`.`.`", (".", ".")),
+        ("$ne", ("$ne",)),
+        (" a ", (" a ",)),
+        ("a\nb.\u00e9", ("a\nb", "\u00e9")),
+        ("`a\nb`", ("a\nb",)),
+        ("%2E", ("%2E",)),
+        ("0.1", ("0", "1")),
+    ],
+)
+def test_a_path_is_keys_joined_by_dots(text: str, path: Path) -> None:
+    """A key with a dot or backtick stands in backticks, doubled where it has one itself."""
+    assert filters.path(text) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "`",
+        "``",
+        "```",
+        "`a",
+        "a`",
+        "a`b",
+        "a``b",
+        "`a`b",
+        "`a`.",
+        "`a``",
+        "a.``",
+    ],
+)
+def test_what_is_no_path_is_refused(text: str) -> None:
+    """Empty keys, open backticks and anything behind a closing one are FILTER_INVALID."""
+    assert violation(lambda: filters.path(text))[0] == "filter.metadata_exists"
+
+
+@bounded
+@given(st.lists(st.text("ab.`\n ", min_size=1, max_size=4), min_size=1, max_size=4))
+def test_every_path_can_be_written(steps: list[str]) -> None:
+    """Quoting each key by the rule gives a text that reads back as the same path."""
+    text = ".".join("`" + step.replace("`", "``") + "`" for step in steps)
+    assert filters.path(text) == tuple(steps)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"a": None},
+        {"a": {}},
+        {"a": []},
+        {"a": {"b": {}}},
+        {"a": {"b": None}},
+        {"a": [None]},
+        {"a": [1, None]},
+        {"a": [{}]},
+        {"a": [{"b": 1}]},
+        {"a": [[1]]},
+        {"a": [[]]},
+        {"a": 1, "b": None},
+    ],
+)
+def test_what_is_no_condition_is_refused(raw: dict[str, Any]) -> None:
+    """Null, empty containers and lists of anything but scalars are FILTER_INVALID, at every depth."""
+    assert violation(lambda: filters.metadata_conditions(raw))[0] == "filter.metadata"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 2.0**53, -1e20])
+@pytest.mark.parametrize("place", ["scalar", "list"])
+def test_a_number_that_cannot_be_stored_is_no_condition(number: float, place: str) -> None:
+    """A number that metadata refuses is refused in a filter too, not taken for no match."""
+    raw = {"a": number if place == "scalar" else [number]}
+    assert violation(lambda: filters.metadata_conditions(raw))[0] == "filter.metadata"
+
+
+def test_an_absent_metadata_filter_is_no_condition() -> None:
+    """Without metadata a filter asks for none."""
+    assert filters.metadata_conditions(None) == ()
+
+
+def test_equal_filters_are_read_alike() -> None:
+    """Order, repetition and notation do not make another filter: a page token fits all writings."""
+    one = filters.metadata_conditions({"b": {"d": 1.0, "c": "x"}, "a": [2.0, 1.0, 1.0, True]})
+    other = filters.metadata_conditions({"a": [True, 1, 2], "b": {"c": "x", "d": 1}})
+    assert one == other
+    assert one == (
+        MetadataEquals(("a",), (True, 1, 2), listed=True),
+        MetadataEquals(("b", "c"), ("x",)),
+        MetadataEquals(("b", "d"), (1,)),
+    )
+
+
+def test_true_and_one_are_two_values_of_a_list() -> None:
+    """A list that asks for true and 1 keeps both."""
+    (condition,) = filters.metadata_conditions({"a": [1.0, True]})
+    assert sorted(map(repr, condition.values)) == ["1", "True"]
+
+
+@pytest.mark.parametrize("field", ["emails", "phones", "fingerprints", "ids"])
+def test_a_list_has_at_most_a_hundred_values(field: str) -> None:
+    """A hundred values are taken, one more is refused, and the error names the list."""
+    values = [str(number) for number in range(101)]
+    assert len(filters.any_of(field, values[:100])) == 100
+    assert violation(lambda: filters.any_of(field, values))[0] == f"filter.{field}"
+
+
+@pytest.mark.parametrize(
+    ("values", "normal"),
+    [([""], str), (["x", ""], str), ([" \u00a0"], identity.normal_text), (["-()"], identity.normal_phone)],
+)
+def test_an_empty_value_is_refused(values: list[str], normal: Callable[[str], str]) -> None:
+    """A value that is empty, or nothing in normal form, is a mistake and not everybody without one."""
+    assert violation(lambda: filters.any_of("emails", values, normal))[0] == "filter.emails"
+
+
+def test_values_are_kept_once_in_normal_form() -> None:
+    """Spellings of one address are one value, in an order that does not depend on the caller."""
+    read = filters.any_of("emails", ["B@x", "a@x", " b@X"], identity.normal_text)
+    assert read == ("a@x", "b@x")
+
+
+def test_no_values_are_no_condition() -> None:
+    """An empty list asks for nothing."""
+    assert filters.any_of("emails", []) == ()
+    assert filters.owned_ids("demo", []) is None
+
+
+def test_a_foreign_id_in_a_filter_is_refused() -> None:
+    """An id of another account is CONTACT_NOT_OWNED, among good ones too."""
+    with pytest.raises(ContactNotOwned):
+        filters.owned_ids("demo", [ID, ids.lower_bound("other", 0)])
+
+
+def test_malformed_ids_match_nothing() -> None:
+    """Of a list of ids the wellformed ones count; with none of them, no contact matches."""
+    assert filters.owned_ids("demo", [ID, "nonsense", ID.lower(), ID]) == (ID,)
+    nobody = filters.owned_ids("demo", ["nonsense"])
+    assert nobody == ()
+    assert not ContactFilter(ids=nobody).matches(CONTACT)
+    assert violation(lambda: filters.owned_ids("demo", [ID, ""]))[0] == "filter.ids"
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda count: ContactFilter(metadata=filters.metadata_conditions({f"k{n}": n for n in range(count)})),
+        lambda count: ContactFilter(metadata=filters.metadata_conditions({"a": list(range(count))})),
+        lambda count: ContactFilter(metadata_exists=tuple((f"k{n}",) for n in range(count))),
+        lambda count: ContactFilter(
+            metadata=filters.metadata_conditions({"a": {"b": 1, "c": [1, 2]}}),
+            metadata_exists=tuple((f"k{n}",) for n in range(count - 3)),
+        ),
+    ],
+    ids=["scalars", "a list", "paths", "all together"],
+)
+def test_sixteen_metadata_terms_are_the_most(of: Callable[[int], ContactFilter]) -> None:
+    """Scalars, those of lists and paths count together: 16 are taken, 17 are refused."""
+    assert filters.checked(of(16)) == of(16)
+    assert violation(lambda: filters.checked(of(17)))[0] == "filter.metadata"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: filters.path("canary`"),
+        lambda: filters.metadata_conditions({"canary": {"canary": None}}),
+        lambda: filters.any_of("emails", ["canary", ""]),
+        lambda: filters.any_of("emails", ["canary"] * 101),
+        lambda: filters.checked(ContactFilter(metadata_exists=(("canary",),) * 17)),
+    ],
+)
+def test_an_error_never_tells_what_was_asked_for(call: Callable[[], Any]) -> None:
+    """Filters hold personal data: errors name the field and the rule only."""
+    assert "canary" not in repr(violation(call))
+
+
+def test_no_filter_is_everybody() -> None:
+    """A filter without a term matches every contact."""
+    assert ContactFilter().matches(CONTACT)
+
+
+@pytest.mark.parametrize(
+    ("raw", "stored"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ({"a": 1.0}, {"a": 1}),
+        ({"a": -0.0}, {"a": 0}),
+        ({"a": 1.5}, {"a": 1.5}),
+        ({"a": "x"}, {"a": "x", "b": 2}),
+        ({"a": ""}, {"a": ""}),
+        ({"a": False}, {"a": False}),
+        ({"a": 1}, {"a": [2, 1]}),
+        ({"a": True}, {"a": [1, True]}),
+        ({"a": [1, 2]}, {"a": [3, 2, 1]}),
+        ({"a": [1, 1]}, {"a": [1]}),
+        ({"a": [1, True]}, {"a": [True, 1]}),
+        ({"a": ["x"]}, {"a": [None, ["y"], {"b": 1}, "x"]}),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}),
+        ({"a": {"b": [1]}}, {"a": {"b": [1, 2]}}),
+        ({"$ne": "x"}, {"$ne": "x"}),
+        ({"a": {"$gt": 1}}, {"a": {"$gt": 1}}),
+        ({"a.b": 1}, {"a.b": 1}),
+        ({"": 1}, {"": 1}),
+    ],
+)
+def test_metadata_matches(raw: dict[str, Any], stored: dict[str, Any]) -> None:
+    """A scalar meets its equal or a list that holds it, a list one that holds all, an object leaf by leaf."""
+    assert asks_metadata(raw, stored)
+
+
+@pytest.mark.parametrize(
+    ("raw", "stored"),
+    [
+        ({"a": 1}, {}),
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"a": True}),
+        ({"a": True}, {"a": 1}),
+        ({"a": False}, {"a": 0}),
+        ({"a": "true"}, {"a": True}),
+        ({"a": "1"}, {"a": 1}),
+        ({"a": 1}, {"a": "1"}),
+        ({"a": "x"}, {"a": "X"}),
+        ({"a": 1}, {"a": {"b": 1}}),
+        ({"a": 1}, {"a": [[1]]}),
+        ({"a": 1}, {"a": [True, "1"]}),
+        ({"a": 1}, {"a": []}),
+        ({"a": "x"}, {"a": "xy"}),
+        ({"a": [1]}, {"a": 1}),
+        ({"a": [1, 2]}, {"a": [1]}),
+        ({"a": [1]}, {"a": [True]}),
+        ({"a": [1]}, {"a": {"b": [1]}}),
+        ({"a": {"b": 1}}, {"a": 1}),
+        ({"a": {"b": 1}}, {"a": [{"b": 1}]}),
+        ({"a": {"b": 1}}, {"a.b": 1}),
+        ({"a.b": 1}, {"a": {"b": 1}}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}),
+        ({"a": 1, "b": 2}, {"a": 1}),
+        ({"a": {"$ne": 1}}, {"a": 2}),
+        ({"a": {"$exists": True}}, {"a": 1}),
+        ({"a": "None"}, {"a": [None]}),
+    ],
+)
+def test_metadata_does_not_match(raw: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Types, case and structure count, operators do not exist, and every leaf must be met."""
+    assert not asks_metadata(raw, stored)
+
+
+@pytest.mark.parametrize(
+    ("path", "stored", "exists"),
+    [
+        ("a", {"a": 1}, True),
+        ("a", {"a": {}}, True),
+        ("a", {"a": []}, True),
+        ("a", {"a": ""}, True),
+        ("a", {"a": False}, True),
+        ("a.b", {"a": {"b": [None]}}, True),
+        ("`a.b`", {"a.b": 1}, True),
+        ("a", {}, False),
+        ("a.b", {"a": {}}, False),
+        ("a.b", {"a": 1}, False),
+        ("a.b", {"a.b": 1}, False),
+        ("`a.b`", {"a": {"b": 1}}, False),
+        ("a.b", {"a": [{"b": 1}]}, False),
+        ("a.0", {"a": [1]}, False),
+        ("a.0", {"a": "x"}, False),
+    ],
+)
+def test_a_path_exists_whatever_its_value(path: str, stored: dict[str, Any], exists: bool) -> None:
+    """A path leads through objects, not into lists or texts, and its end may be anything."""
+    wanted = ContactFilter(metadata_exists=(filters.path(path),))
+    assert wanted.matches(replace(CONTACT, metadata=stored)) == exists
+
+
+@pytest.mark.parametrize(
+    ("wanted", "contact", "matches"),
+    [
+        ({"emails": ("ann@x",)}, {"email": " ANN@X"}, True),
+        ({"emails": ("ann@x", "bo@x")}, {"email": "bo@x"}, True),
+        ({"emails": ("ann@x",)}, {"email": "bo@x"}, False),
+        ({"emails": ("ann@x",)}, {}, False),
+        ({"emails": ("ann@x",)}, {"name": "ann@x"}, False),
+        ({"phones": ("+4930",)}, {"phone": "0049 (30)"}, True),
+        ({"phones": ("+4930",)}, {"phone": "4930"}, False),
+        ({"fingerprints": ("user:1",)}, {}, True),
+        ({"fingerprints": ("USER:1",)}, {}, False),
+        ({"fingerprints": ("user:1",)}, {"trusted": False}, True),
+        ({"ids": (ID,)}, {}, True),
+        ({"ids": (ids.lower_bound("demo", 0),)}, {}, False),
+        ({"trusted": True}, {}, True),
+        ({"trusted": False}, {}, False),
+        ({"trusted": False}, {"trusted": False}, True),
+        ({"verified": True}, {}, False),
+        ({"verified": True}, {"verified_at": MOMENT}, True),
+        ({"verified": False}, {}, True),
+        ({"verified": False}, {"verified_at": MOMENT}, False),
+        ({"emails": ("ann@x",), "trusted": False}, {"email": "ann@x"}, False),
+    ],
+)
+def test_each_term_must_be_met(wanted: dict[str, Any], contact: dict[str, Any], matches: bool) -> None:
+    """Lists mean any of their values, terms are ANDed; addresses and numbers meet in normal form."""
+    assert ContactFilter(**wanted).matches(replace(CONTACT, **contact)) == matches
+
+
+@pytest.mark.parametrize("name", ["created", "updated"])
+@pytest.mark.parametrize(
+    ("after", "before", "matches"),
+    [
+        (MOMENT, None, True),
+        (MOMENT + MILLISECOND, None, False),
+        (None, MOMENT, False),
+        (None, MOMENT + MILLISECOND, True),
+        (MOMENT, MOMENT + MILLISECOND, True),
+        (MOMENT, MOMENT, False),
+        (MOMENT - MILLISECOND, MOMENT, False),
+        (MOMENT + MILLISECOND, MOMENT - MILLISECOND, False),
+        (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), True),
+    ],
+)
+def test_times_are_half_open_ranges(
+    name: str, after: datetime | None, before: datetime | None, matches: bool
+) -> None:
+    """The lower bound belongs to the range, the upper one does not."""
+    wanted = ContactFilter(**{f"{name}_after": after, f"{name}_before": before})
+    other = MOMENT + timedelta(days=1)
+    contact = {
+        "created": replace(CONTACT, updated_at=other),
+        "updated": replace(CONTACT, id=ids.lower_bound("demo", 0)),
+    }[name]
+    assert wanted.matches(contact) == matches
