@@ -76,7 +76,7 @@ class Address:
 
 
 def credentials(config: Config) -> auth.Credentials:
-    """From the token file, or the dev token on loopback; raises CannotServe for an open door."""
+    """From the token file, or the dev token on loopback; raises CannotServe or TokenFileInvalid."""
     address = Address.parse(config.address)
     if not address.is_loopback and not config.insecure_bind:
         raise CannotServe(f"{address} is not loopback; --insecure-bind serves there without TLS")
@@ -84,10 +84,7 @@ def credentials(config: Config) -> auth.Credentials:
         if not address.is_loopback:
             raise CannotServe(f"{address} is not loopback; name the tokens that may call with --tokens")
         return token_file.OneToken(token_file.dev_token(config.data_dir), DEV_ACCOUNT)
-    try:
-        return token_file.TokenFile(config.tokens)
-    except token_file.TokenFileInvalid as error:
-        raise CannotServe(f"--tokens: {error}") from error
+    return token_file.TokenFile(config.tokens)
 
 
 class Signers:
@@ -194,5 +191,8 @@ def _keys(file: Path) -> list[bytes]:
 
 def _write_whole(path: Path, content: bytes) -> None:
     beside = path.with_name(path.name + f".{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        raise CannotServe(f"--ready-file {path} cannot be written: {error.strerror}") from error

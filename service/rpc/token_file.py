@@ -83,10 +83,9 @@ class OneToken:
 
 
 def dev_token(data_dir: Path) -> str:
-    """The token kept in the data directory, readable by its owner only; made at the first call."""
+    """The token kept in the data directory, made at the first call; raises TokenFileInvalid."""
     path = data_dir / "dev-token"
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
         _write(path, new_token().encode())
     return path.read_text().strip()
 
@@ -154,10 +153,14 @@ def _lines(entries: list[Entry]) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     # Beside, then renamed: a reader sees the old file or the new one, never half of it.
     beside = path.with_name(path.name + f".{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        beside.replace(path)
+    except OSError as error:
+        raise TokenFileInvalid(f"cannot write {path}: {error.strerror}") from error
 
 
 def _stamp(path: Path) -> object:

@@ -4,6 +4,7 @@ It knows nothing of contacts, and nothing of event loops: every call blocks, and
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,6 +47,7 @@ _WITHOUT_SET = (
 _PORT_ATTEMPTS = 3
 _PREDECESSOR_SECONDS = 3
 _PORT_TAKEN, _OTHER_VERSION = 48, 62  # exit codes of mongod
+_OTHER_FORMAT = re.compile(r"unsupported WiredTiger (source )?file version")
 
 Question = Callable[[MongoClient[dict[str, Any]]], bool]
 
@@ -84,7 +86,7 @@ class EmbeddedMongod:
         return self._chosen().version
 
     def start(self, timeout: float = 30.0) -> None:
-        """Returns when mongod is a writable primary; raises MongodUnavailable, and leaves none behind then."""
+        """Returns when mongod is a writable primary, or raises MongodUnavailable and leaves none behind."""
         if self._child is not None and self._child.poll() is None:
             return
         deadline = time.monotonic() + timeout
@@ -204,7 +206,7 @@ class EmbeddedMongod:
             return self._in_use(lock_holder(self.data_dir))
         if code == _PORT_TAKEN:
             return PortTaken(f"Another process took port {self._port} while mongod started: start again.")
-        if code == _OTHER_VERSION or "unsupported WiredTiger file version" in said:
+        if code == _OTHER_VERSION or _OTHER_FORMAT.search(said):
             return MongodUnavailable(
                 f"mongod {self.version} cannot read the data in {self.data_dir}, which another version of "
                 "MongoDB wrote: name that version's with --mongod, or choose another --data-dir."

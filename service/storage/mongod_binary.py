@@ -44,10 +44,10 @@ class MongodBinary:
     libraries: tuple[Path, ...] = ()
 
     def environment(self) -> dict[str, str]:
-        """What its process gets; an unknown locale would keep it from starting."""
+        """What its process gets: ours, and where to look for libraries first."""
         given = os.environ.get("LD_LIBRARY_PATH")
         search = [*map(str, self.libraries), *([given] if given else [])]
-        return os.environ | {"LC_ALL": "C"} | ({"LD_LIBRARY_PATH": ":".join(search)} if search else {})
+        return os.environ | ({"LD_LIBRARY_PATH": ":".join(search)} if search else {})
 
 
 def choose(named: Path | None, links: Path) -> MongodBinary:
@@ -60,8 +60,8 @@ def choose(named: Path | None, links: Path) -> MongodBinary:
             return _tried(named, links)
         except CannotRun as error:
             raise MongodUnavailable(
-                f"{named} cannot be used ({error}): name a mongod 6.0 or newer with --mongod, or a MongoDB that "
-                "runs already with --mongodb-uri."
+                f"{named} cannot be used ({error}): name a mongod 6.0 or newer with --mongod, or a MongoDB "
+                "that runs already with --mongodb-uri."
             ) from error
     reasons = []
     for place, path in {"mongod on PATH": _on_path(), f"the mongod of {WHEEL}": _in_wheel()}.items():

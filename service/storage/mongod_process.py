@@ -24,11 +24,13 @@ LOG_NAME = "mongod.log"
 Child = subprocess.Popen[bytes]
 
 # Slow operations are logged with their values, which are personal data: so none counts as slow.
-# Without allocation in advance an empty database takes 100 MB of disk instead of 300.
-_QUIET = (
+# A small journal: an empty database takes 17 MB of disk instead of 300, and opens 0.1 s sooner.
+# A secondary, as every mongod is for a moment while it starts, would wait 15 s before it ends.
+_ALWAYS = (
     *("--bind_ip", HOST, "--nounixsocket", "--quiet", "--slowms", str(2**31 - 1)),
+    *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=16MB)"),
+    *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-    *("--wiredTigerEngineConfigString", "log=(prealloc=false)"),
 )
 
 # PR_SET_PDEATHSIG: the kernel ends mongod when the thread that started it ends, however that comes. SIGTERM:
@@ -50,7 +52,7 @@ def spawn(binary: MongodBinary, data_dir: Path, port: int, *options: str) -> Chi
     """A new mongod on an existing directory, in a session of its own: Ctrl-C reaches the parent only."""
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("mongod would end with this thread: start it from the main thread")
-    command = [str(binary.path), "--dbpath", str(data_dir), "--port", str(port), *_QUIET, *options]
+    command = [str(binary.path), "--dbpath", str(data_dir), "--port", str(port), *_ALWAYS, *options]
     if sys.platform == "linux":
         ask = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(signal.SIGTERM.value)]
         command = [*ask, *command]

@@ -1,0 +1,127 @@
+"""What the server is made of: addresses, doors that stay shut, keys for tokens, the version of gRPC."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from service import config as configuration
+from service.domain.errors import PageTokenInvalid
+from service.rpc import auth
+from service.rpc import server as server_module
+from service.rpc.boundary import Boundary
+from service.rpc.server import Address, CannotServe, Server, check_grpc, credentials
+from tests.client import Client
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "shown"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1", 50051, "127.0.0.1:50051"),
+        ("localhost:0", "localhost", 0, "localhost:0"),
+        (":0", "127.0.0.1", 0, "127.0.0.1:0"),
+        ("[::1]:1", "::1", 1, "[::1]:1"),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, host: str, port: int, shown: str) -> None:
+    """Without a host it is loopback."""
+    address = Address.parse(text)
+    assert (address.host, address.port, str(address)) == (host, port, shown)
+
+
+@pytest.mark.parametrize("text", ["", "50051", "localhost", "localhost:", "localhost:x", "localhost:65536"])
+def test_what_is_no_address_is_named_with_its_flag(text: str) -> None:
+    """The sentence has the flag and what was expected."""
+    with pytest.raises(CannotServe, match="--address"):
+        Address.parse(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_loopback_may_do_with_a_dev_token(host: str, tmp_path: Path) -> None:
+    """On loopback a token is made and kept, readable by its owner only."""
+    settings = configuration.load({"address": f"{host}:0", "data_dir": tmp_path})
+    first, second = credentials(settings), credentials(settings)
+    token = (tmp_path / "dev-token").read_text().strip()
+    assert (tmp_path / "dev-token").stat().st_mode & 0o777 == 0o600
+    for found in (first, second):
+        principal = found.principal(token)
+        assert principal
+        assert principal.account == "demo"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.com"])  # noqa: S104 (refused)
+def test_other_addresses_need_flags_that_name_the_risk(host: str, tmp_path: Path) -> None:
+    """Without TLS: --insecure-bind; without known tokens: never."""
+    open_door = {"address": f"{host}:0", "data_dir": tmp_path}
+    with pytest.raises(CannotServe, match="--insecure-bind"):
+        credentials(configuration.load(open_door))
+    with pytest.raises(CannotServe, match="--tokens"):
+        credentials(configuration.load(open_door | {"insecure_bind": True}))
+    assert not (tmp_path / "dev-token").exists()
+
+
+@pytest.mark.parametrize("content", ["", "# none\n", "zz\n", "aa\n", "aa" * 31 + "\n"])
+def test_a_key_file_without_good_keys_stops_the_start(content: str, tmp_path: Path) -> None:
+    """Keys are at least 64 hex digits, one a line; the sentence names the flag."""
+    file = tmp_path / "keys"
+    file.write_text(content)
+    with pytest.raises(CannotServe, match="--token-keys"):
+        server_module._keys(file)
+
+
+@asynccontextmanager
+async def serving(mongodb_uri: str, tokens: Path, keys: Path) -> AsyncIterator[grpc.aio.Channel]:
+    flags = {"address": "127.0.0.1:0", "tokens": tokens, "token_keys": keys, "database": "tests"}
+    server = Server(configuration.load(flags), mongodb_uri, lambda: None)
+    await server.start()
+    async with grpc.aio.insecure_channel(str(server.address)) as channel:
+        yield channel
+    await server.stop()
+
+
+async def test_a_key_can_be_rotated_without_breaking_tokens(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str, tmp_path: Path
+) -> None:
+    """The first key signs, all verify: a token outlives the step in which its key becomes the second."""
+    old, new = "a" * 64, "b" * 64
+    files = {"before": f"{old}\n", "during": f"# rotated\n{new}\n{old}\n", "after": f"{new}\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    async with serving(mongodb_uri, tokens, tmp_path / "before") as channel:
+        client = Client(channel, any_token, account)
+        for _ in range(2):
+            await client.create()
+        _, token = await client.list(page_size=1)
+    async with serving(mongodb_uri, tokens, tmp_path / "during") as channel:
+        page, _ = await Client(channel, any_token, account).list(page_size=1, page_token=token)
+        assert len(page) == 1
+    async with serving(mongodb_uri, tokens, tmp_path / "after") as channel:
+        failed = await Client(channel, any_token, account).failure("ListContacts", page_token=token)
+        assert failed.reason == PageTokenInvalid.reason
+
+
+async def test_a_taken_address_is_told_with_its_flag(mongodb_uri: str, server: Server, tokens: Path) -> None:
+    """Binding where another server listens fails, and says what to change."""
+    flags = {"address": str(server.address), "tokens": tokens, "database": "tests"}
+    second = Server(configuration.load(flags), mongodb_uri, lambda: None)
+    with pytest.raises(CannotServe, match=f"{server.address} cannot be bound.*--address"):
+        await second.start()
+    await second.stop()
+
+
+@pytest.mark.parametrize("version", ["1.83.9", "1.9.0", "0.99"])
+def test_an_old_grpc_stops_the_start(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1.84 gRPC inflates a request beyond its limit: the service does not start on it."""
+    monkeypatch.setattr(grpc, "__version__", version)
+    with pytest.raises(CannotServe, match=r"1\.84"):
+        check_grpc()
+
+
+def test_an_rpc_without_a_scope_stops_the_start(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scope table is complete, or nothing is served."""
+    scopes = {name: scopes for name, scopes in auth.RPC_SCOPES.items() if name != "GetContact"}
+    monkeypatch.setattr(auth, "RPC_SCOPES", scopes)
+    with pytest.raises(RuntimeError, match="GetContact"):
+        Boundary(server_module.SERVICE, server._boundary._credentials, server.export_slots)
