@@ -18,7 +18,7 @@ from tests.domain.strategies import bounded
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 # A world has many corners, and one example takes a few milliseconds.
-many = settings(bounded, max_examples=500)
+many = settings(bounded, max_examples=300)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def is_scalar(value: Any) -> bool:
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[Asked, list[Contact]]:
     """Contacts, and a filter of one to three kinds of terms: with all ten nobody would ever match."""
-    contacts = draw(st.lists(few_contacts, min_size=1, max_size=5))
+    contacts = draw(st.lists(few_contacts, min_size=1, max_size=2))
     two = {"min_size": 1, "max_size": 2}
     some = {
         "metadata": conditions_near(contacts[0].metadata),
