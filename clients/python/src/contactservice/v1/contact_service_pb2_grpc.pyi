@@ -154,7 +154,7 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
     Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, RATE_LIMITED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
+    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
     INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
     """
 
@@ -331,8 +331,9 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     joined, are byte for byte the file of one uninterrupted run. Tokens work on any replica and after a
     restart.
 
-    Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED); exports at once
-    take slots of the account and of the process, and without a free one the answer is EXPORT_SLOTS_FULL.
+    Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
+    may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
+    with the time to wait.
 
     Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
     `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -389,7 +390,7 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
     Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, RATE_LIMITED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
+    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
     INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
     """
 
@@ -537,8 +538,9 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         joined, are byte for byte the file of one uninterrupted run. Tokens work on any replica and after a
         restart.
 
-        Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED); exports at once
-        take slots of the account and of the process, and without a free one the answer is EXPORT_SLOTS_FULL.
+        Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
+        may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
+        with the time to wait.
 
         Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
         `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
