@@ -118,7 +118,8 @@ def checked(wanted: ContactFilter) -> ContactFilter:
     """The filter, if it has no more metadata terms than allowed; raises FilterInvalid."""
     count = sum(len(condition.values) for condition in wanted.metadata) + len(wanted.metadata_exists)
     if count > limits.FILTER_METADATA_TERMS:
-        raise _invalid("metadata", f"at most {limits.FILTER_METADATA_TERMS} metadata terms, got {count}")
+        field = "metadata" if wanted.metadata else "metadata_exists"
+        raise _invalid(field, f"at most {limits.FILTER_METADATA_TERMS} metadata terms, got {count}")
     return wanted
 
 

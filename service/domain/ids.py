@@ -44,7 +44,7 @@ def lower_bound(account: str, milliseconds: int) -> str:
 
 
 def upper_bound(account: str) -> str:
-    """A text above every id of the account and below those of any other."""
+    """A text above every id of the account; no other account has an id between."""
     return prefix(account) + "~"
 
 

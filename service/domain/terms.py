@@ -52,7 +52,7 @@ def of_scalar(account: str, path: Path, value: Any) -> int:
 
 
 def typed(value: Any) -> tuple[str, str]:
-    """A scalar with its type, as text: 1 is 1.0, but neither true nor "1"."""
+    """A scalar with its type, as text: 1 is neither true nor "1". Whole numbers must be integers."""
     if value is None:
         return "null", ""
     if isinstance(value, bool):
