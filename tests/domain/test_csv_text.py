@@ -15,6 +15,7 @@ from service.domain import encoding, ids
 from service.domain.contact import Contact
 from service.domain.csv_text import raw_cell, safe_cell
 from service.domain.encoding import Encoder
+from service.domain.yaml_text import block_yaml
 from tests.domain import hostile, strategies
 from tests.domain.strategies import bounded
 
@@ -51,7 +52,7 @@ def raw_cells(contact: Contact) -> list[str]:
         contact.phone,
         contact.nickname,
         contact.preferences,
-        encoding.block_yaml(contact.metadata),
+        block_yaml(contact.metadata),
         encoding.timestamp(contact.verified_at) if contact.verified_at else "",
         encoding.timestamp(contact.created_at),
         encoding.timestamp(contact.updated_at),

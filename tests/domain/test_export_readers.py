@@ -114,9 +114,8 @@ def test_duckdb_reads_the_cells(tmp_path: Path, safe: bool, bom: bool) -> None:
 @pytest.fixture(scope="module")
 def spreadsheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `safe.fods`, `marked.fods` and `raw.fods`: the files as LibreOffice understood them."""
-    soffice = shutil.which("soffice")
-    if not soffice:
-        pytest.skip("NO SPREADSHEET HAS READ THE CSV: LibreOffice is not here (Debian: libreoffice-calc)")
+    absent = "NO SPREADSHEET HAS READ THE CSV: LibreOffice Calc is not here (Debian: libreoffice-calc)"
+    soffice = shutil.which("soffice") or pytest.skip(absent)
     folder = tmp_path_factory.mktemp("spreadsheets")
     sources = [
         written(folder / f"{name}.csv", encoding.comma_separated(safe=safe, bom=bom))
@@ -124,7 +123,10 @@ def spreadsheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"
     command = [soffice, profile, "--headless", f"--infilter={INVITING}", "--convert-to", "fods"]
-    subprocess.run([*command, "--outdir", folder, *sources], check=True, capture_output=True, timeout=50)
+    subprocess.run([*command, "--outdir", folder, *sources], check=False, capture_output=True, timeout=50)
+    # Any bytes are a CSV to Calc: no file at all means an office without it.
+    if not (folder / "raw.fods").exists():
+        pytest.skip(absent)
     return folder
 
 
