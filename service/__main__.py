@@ -1,6 +1,7 @@
 """The commands of `contactservice`: serve, migrate, token."""
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -25,6 +26,8 @@ from service.storage.gate import Gate
 from service.storage.indexes import DuplicateContacts
 from service.storage.mongod import EmbeddedMongod, MongodUnavailable
 from service.storage.store import MongodbUriInvalid, Store, connect
+
+log = logging.getLogger(__name__)
 
 _EXPECTED = (
     CannotServe,
@@ -95,9 +98,17 @@ def _database(config: Config) -> Iterator[tuple[str, Revive]]:
     mongod = EmbeddedMongod(config.data_dir, config.mongod)
     mongod.start()
     try:
-        yield mongod.uri, mongod.restart_if_dead
+        yield mongod.uri, lambda: _revive(mongod)
     finally:
         mongod.stop()
+
+
+def _revive(mongod: EmbeddedMongod) -> None:
+    try:
+        mongod.restart_if_dead()
+    except MongodUnavailable as error:
+        # Tried again at the next look at the database, as long as the service lives.
+        log.error("the own mongod does not start again", extra={"error": str(error)})  # noqa: TRY400
 
 
 def _config(options: argparse.Namespace) -> Config:

@@ -112,8 +112,8 @@ class Server:
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         self._grpc = grpc.aio.server(interceptors=[self._boundary], options=_OPTIONS)
-        self._following: asyncio.Task[None] | None = None
         self.address = Address.parse(config.address)
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
@@ -131,6 +131,11 @@ class Server:
         await self.readiness.look()
         await self._grpc.start()
         self._following = asyncio.create_task(self.readiness.follow())
+
+    async def fails(self) -> None:
+        """Raises what keeps the started server from following its database; does not return."""
+        if self._following:
+            await self._following
 
     async def stop(self) -> None:
         """Refuses new calls, gives those under way their time, then lets go of everything."""
@@ -161,7 +166,9 @@ async def serve(config: Config, mongodb_uri: str, revive: Revive) -> None:
     try:
         await server.start()
         server.ready()
-        await stopping.wait()
+        ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
+        for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
+            await end
         log.info("draining")
     finally:
         await server.stop()
