@@ -49,8 +49,8 @@ def checked_draft(draft: Draft) -> Draft:
 
 
 def checked_patch(draft: Draft) -> Draft:
-    """The new values of an update. Its fingerprint is checked when it turns out to be another one."""
-    _refuse([*_broken_texts(draft)])
+    """The new values of an update. Whether its fingerprint is the service's own is not asked yet."""
+    _refuse([*_broken_texts(draft), *broken_fingerprint(draft.fingerprint, may_be_stored=True)])
     return draft if draft.metadata is None else replace(draft, metadata=metadata.normalised(draft.metadata))
 
 
@@ -65,11 +65,12 @@ def checked_request_id(request_id: str) -> str:
     return request_id
 
 
-def broken_fingerprint(fingerprint: str) -> Iterator[Violation]:
+def broken_fingerprint(fingerprint: str, *, may_be_stored: bool = False) -> Iterator[Violation]:
+    """The rules that the text breaks. One that may be the stored one may be a text of the service."""
     rules = [*_FINGERPRINT.broken(fingerprint)]
     if fingerprint != fingerprint.strip():
         rules.append("no spaces at the edges")
-    if identity.is_reserved(fingerprint):
+    if identity.is_reserved(fingerprint) and not may_be_stored:
         rules.append("texts that start like d1:, r1: or q1: are given out by the service only")
     return (Violation("contact.fingerprint", rule) for rule in rules)
 

@@ -10,6 +10,10 @@ from service.domain.paging import ListPosition, TokenSigner
 from service.rpc import messages
 from service.storage.store import Store
 
+# In the response a contact has a tag and its length before it, and behind all of them comes the token.
+_FRAMING_BYTES = 5
+_TOKEN_BYTES = 512
+
 
 async def page(
     store: Store, signer: TokenSigner, account: str, request: ListContactsRequest
@@ -20,13 +24,13 @@ async def page(
     bound = paging.binding("ListContacts", selection)
     after = signer.list_position(request.page_token, bound).after if request.page_token else ""
     response = ListContactsResponse()
-    weight = 0
+    weight = _TOKEN_BYTES
     # One more than the page holds tells whether there is a next one.
     async with aclosing(store.scan(selection, after, size + 1)) as slices:
         async for contacts in slices:
             for contact in contacts:
                 message = messages.contact(contact)
-                weight += message.ByteSize()
+                weight += message.ByteSize() + _FRAMING_BYTES
                 shown = len(response.contacts)
                 if shown == size or (shown and weight > limits.PAGE_BYTES):
                     last = ListPosition(response.contacts[-1].id)

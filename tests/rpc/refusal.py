@@ -1,0 +1,64 @@
+"""How a call was refused, down to the bytes of its details; and calls that send any bytes at all."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from service.rpc.server import SERVICE
+
+Detail = TypeVar("Detail", bound=Message)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Code, sentence and serialised google.rpc.Status. Two are equal when no caller can tell them apart."""
+
+    code: str
+    message: str
+    details: bytes
+    trailing: tuple[str, ...]
+
+    def detail(self, kind: type[Detail]) -> Detail | None:
+        for packed in Status.FromString(self.details).details:
+            found = kind()
+            if packed.Unpack(found):
+                return found
+        return None
+
+    @property
+    def info(self) -> ErrorInfo:
+        return self.detail(ErrorInfo) or ErrorInfo()
+
+    @property
+    def reason(self) -> str:
+        return str(self.info.reason)
+
+    @property
+    def fields(self) -> list[str]:
+        return [each.field for each in (self.detail(BadRequest) or BadRequest()).field_violations]
+
+
+async def refusal(call: Any) -> Refusal:
+    """How the running call, unary or stream, is refused; one that succeeds is a failure of the test."""
+    try:
+        if isinstance(call, grpc.aio.UnaryStreamCall):
+            async for _ in call:
+                pass
+        else:
+            await call
+    except grpc.aio.AioRpcError as error:
+        trailing = dict(error.trailing_metadata() or ())
+        details = bytes(trailing.get("grpc-status-details-bin", b""))
+        return Refusal(error.code().name, error.details() or "", details, tuple(trailing))
+    raise AssertionError("the call was not refused")
+
+
+def send(channel: grpc.aio.Channel, method: str, raw: bytes, metadata: Any, timeout: float = 20) -> Any:
+    """The running call of a method of ContactService with these bytes as its request."""
+    streams = method in SERVICE.methods_by_name and SERVICE.methods_by_name[method].server_streaming
+    open_call = channel.unary_stream if streams else channel.unary_unary
+    return open_call(f"/{SERVICE.full_name}/{method}")(raw, metadata=metadata, timeout=timeout)

@@ -1,0 +1,68 @@
+"""Health as an orchestrator asks it: without a credential, of the process and of the service."""
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.rpc.server import SERVICE
+from tests.rpc.serving import NOBODY_LISTENS, serving
+
+CheckRequest = health_pb2.HealthCheckRequest
+Status = health_pb2.HealthCheckResponse
+NAME = SERVICE.full_name
+
+
+@pytest.mark.parametrize("name", ["", NAME])
+async def test_a_server_with_its_database_is_serving(channel: grpc.aio.Channel, name: str) -> None:
+    """The process and the service are SERVING; nobody has to say who they are."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(CheckRequest(service=name))
+    assert answer.status == Status.SERVING
+
+
+@pytest.mark.parametrize("name", ["nobody", "contactservice.v1", NAME + ".GetContact", NAME.lower()])
+async def test_an_unknown_service_is_not_found(channel: grpc.aio.Channel, name: str) -> None:
+    """NOT_FOUND, as the health protocol has it."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health_pb2_grpc.HealthStub(channel).Check(CheckRequest(service=name))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "metadata", [[("authorization", "Bearer nonsense")], [("x-account-id", "no account")]]
+)
+async def test_a_wrong_credential_does_not_matter(
+    channel: grpc.aio.Channel, metadata: list[tuple[str, str]]
+) -> None:
+    """Health is open: what is sent beside it is not looked at."""
+    answer = await health_pb2_grpc.HealthStub(channel).Check(CheckRequest(service=NAME), metadata=metadata)
+    assert answer.status == Status.SERVING
+
+
+async def test_without_its_database_the_service_is_not_serving(tokens: Path) -> None:
+    """The process is up and says so; the service is NOT_SERVING, so no call is sent its way."""
+    async with serving(NOBODY_LISTENS, tokens=tokens, store_timeout=0.1) as (_, channel):
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert (await stub.Check(CheckRequest(service=NAME))).status == Status.NOT_SERVING
+        assert (await stub.Check(CheckRequest())).status == Status.SERVING
+
+
+async def test_a_watcher_hears_of_the_end(mongodb_uri: str, tokens: Path) -> None:
+    """Watch tells the state at once, and NOT_SERVING when the server begins to stop."""
+    async with serving(mongodb_uri, tokens=tokens, drain_timeout=5) as (server, channel):
+        watched = aiter(health_pb2_grpc.HealthStub(channel).Watch(CheckRequest(service=NAME), timeout=10))
+        assert (await anext(watched)).status == Status.SERVING
+        leaving = asyncio.create_task(server._health.enter_graceful_shutdown())
+        assert (await anext(watched)).status == Status.NOT_SERVING
+        await leaving
+
+
+async def test_a_watcher_of_an_unknown_service_waits_for_it(channel: grpc.aio.Channel) -> None:
+    """SERVICE_UNKNOWN, and the stream stays open."""
+    call = health_pb2_grpc.HealthStub(channel).Watch(CheckRequest(service="nobody"), timeout=10)
+    assert (await anext(aiter(call))).status == Status.SERVICE_UNKNOWN
+    assert not call.done()
+    call.cancel()

@@ -1,0 +1,86 @@
+"""The commands that make, show and take tokens, and the doors that `serve` does not open."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.rpc import token_file
+from service.rpc.auth import SCOPES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """One run of `contactservice`, in the folder of the project."""
+    words = (sys.executable, "-m", "service", *words)
+    return subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True, timeout=30)
+
+
+def test_token_add_prints_the_token_and_keeps_its_hash(tmp_path: Path) -> None:
+    """Nothing else on stdout; the file is its owner's only, holds no token, and keeps what it had."""
+    file = tmp_path / "tokens.jsonl"
+    tokens = []
+    for account in ("demo", "*"):
+        run = command("token", "add", "--tokens", file, "--account", account, "--scopes", "read,write")
+        assert run.returncode == 0
+        assert run.stdout == run.stdout.strip() + "\n"
+        assert len(run.stdout.split()) == 1
+        tokens.append(run.stdout.strip())
+    assert len(set(tokens)) == 2
+    assert all(len(token) >= 43 for token in tokens)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not [token for token in tokens if token in file.read_text()]
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(entry["account"], entry["scopes"]) for entry in entries] == [
+        ("demo", ["read", "write"]),
+        ("*", ["read", "write"]),
+    ]
+
+
+def test_token_list_and_revoke(tmp_path: Path) -> None:
+    """What is listed can be revoked by its id, and no listing shows a token or its whole hash."""
+    file = tmp_path / "tokens.jsonl"
+    token = token_file.add(file, "demo", ("read", "export"))
+    token_file.add(file, "other", SCOPES)
+    shown = command("token", "list", "--tokens", file).stdout.splitlines()
+    assert [line.split()[1:3] for line in shown] == [["demo", "read,export"], ["other", ",".join(SCOPES)]]
+    assert token not in "".join(shown)
+    assert command("token", "revoke", "--tokens", file, shown[0].split()[0]).returncode == 0
+    again = command("token", "revoke", "--tokens", file, shown[0].split()[0])
+    assert again.returncode == 1
+    assert len(again.stderr.splitlines()) == 1
+    assert command("token", "list", "--tokens", file).stdout.splitlines() == shown[1:]
+
+
+@pytest.mark.parametrize(
+    ("account", "scopes"),
+    [("a b", "read"), ("", "read"), ("x" * 65, "read"), ("a", "admin"), ("a", ""), ("a", "Read")],
+)
+def test_token_add_refuses_what_no_call_could_use(tmp_path: Path, account: str, scopes: str) -> None:
+    """A wrong account or scope is one sentence, and no token is made."""
+    file = tmp_path / "tokens.jsonl"
+    run = command("token", "add", "--tokens", file, "--account", account, "--scopes", scopes)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--address", "0.0.0.0:0"], "--insecure-bind"),
+        (["--address", "[::]:0", "--insecure-bind"], "--tokens"),
+        (["--address", "127.0.0.1:0", "--tokens", "absent.jsonl"], "absent.jsonl"),
+    ],
+)
+def test_an_open_door_is_not_served(tmp_path: Path, flags: list[str], named: str) -> None:
+    """One sentence with the flag, exit code 1, and neither database nor token is made."""
+    run = command("serve", "--data-dir", tmp_path / "data", *flags)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert named in run.stderr
+    assert not (tmp_path / "data").exists()
