@@ -77,7 +77,8 @@ class Store:
         self._deletions = Deletions(self._database[indexes.DELETIONS], gate)
         self._gate = gate
         self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
-        self._missing = {indexes.IDENTITY, indexes.TERMS}
+        # Known after the first look at the database.
+        self._missing: set[str] | None = None
 
     async def create(self, account: str, draft: Draft, request_id: str = "") -> tuple[Contact, bool]:
         """A contact and whether it is new.
@@ -169,10 +170,12 @@ class Store:
 
     async def prepare(self) -> set[str]:
         """Makes the indexes of an empty collection; returns the names of those that a filled one lacks."""
-        self._missing = await self._gate.run(lambda: indexes.missing(self._database))
-        if self._missing and await self._gate.run(lambda: self._contacts.find_one({}, ["_id"])) is None:
+        missing = await self._gate.run(lambda: indexes.missing(self._database))
+        if missing and await self._gate.run(lambda: self._contacts.find_one({}, ["_id"])) is None:
             await self.migrate()
-        return self._missing
+            missing = set()
+        self._missing = missing
+        return missing
 
     async def migrate(self) -> set[str]:
         """Makes all missing indexes, however long it takes; returns their names. Raises DuplicateContacts."""
@@ -253,6 +256,8 @@ class Store:
         self._check_index(indexes.IDENTITY)
 
     def _check_index(self, name: str) -> None:
+        if self._missing is None:
+            raise StoreUnavailable
         if name in self._missing:
             raise StoreUnavailable(f"The contacts cannot be served in full: {_MIGRATE.format(name)}.")
 
