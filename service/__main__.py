@@ -23,16 +23,16 @@ from service.rpc.health import Revive
 from service.rpc.server import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.gate import Gate
-from service.storage.indexes import DuplicateContacts
+from service.storage.indexes import CannotMigrate
 from service.storage.mongod import EmbeddedMongod, MongodUnavailable
 from service.storage.store import MongodbUriInvalid, Store, connect
 
 log = logging.getLogger(__name__)
 
 _EXPECTED = (
+    CannotMigrate,
     CannotServe,
     ConfigInvalid,
-    DuplicateContacts,
     MongodUnavailable,
     MongodbUriInvalid,
     TokenFileInvalid,

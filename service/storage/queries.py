@@ -6,18 +6,17 @@ from typing import Any
 
 from service.domain import ids, terms
 from service.domain.filters import ContactFilter, Selection
-from service.storage.indexes import IDENTITY, TERMS
+from service.storage.indexes import BY_ID, IDENTITY, TERMS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BY_ID = "_id_"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A find: its conditions, the index it must use, the sort."""
+    """A find: its conditions, the name of the index it must use, the sort."""
 
     conditions: dict[str, Any]
-    hint: str
+    index: str
     sort: list[tuple[str, int]]
 
 
@@ -29,14 +28,14 @@ def query(selection: Selection, after: str = "") -> Query:
     """
     account, wanted = selection.account, selection.filter
     conditions: list[dict[str, Any]] = [{"_id": _id_range(selection, after)}]
-    hint = BY_ID
+    index = BY_ID
     found = _terms(account, wanted)
     if wanted.ids is not None:
         conditions.append({"_id": {"$in": list(wanted.ids)}})
     elif wanted.fingerprints:
-        hint = IDENTITY
+        index = IDENTITY
     elif found:
-        hint = TERMS
+        index = TERMS
     conditions += found
     if wanted.fingerprints:
         conditions.append({"fingerprint": {"$in": list(wanted.fingerprints)}})
@@ -44,7 +43,7 @@ def query(selection: Selection, after: str = "") -> Query:
     if updated := _range(wanted.updated_after, wanted.updated_before):
         conditions.append({"updated_at": updated})
     direction = -1 if selection.newest_first else 1
-    return Query({"account": account, "$and": conditions}, hint, [("_id", direction)])
+    return Query({"account": account, "$and": conditions}, index, [("_id", direction)])
 
 
 def _terms(account: str, wanted: ContactFilter) -> list[dict[str, Any]]:

@@ -178,7 +178,7 @@ class Store:
         return missing
 
     async def migrate(self) -> set[str]:
-        """Makes all missing indexes, however long it takes; returns their names. Raises DuplicateContacts."""
+        """Makes all missing indexes, however long it takes; returns their names. Raises CannotMigrate."""
         made = await self._gate.run(lambda: indexes.create(self._database), seconds=24 * 3600)
         self._missing = set()
         return made
@@ -243,10 +243,14 @@ class Store:
 
     async def _reply(self, selection: Selection, after: str, count: int) -> bytes:
         wanted = query(selection, after)
-        self._check_index(wanted.hint)
+        self._check_index(wanted.index)
         # Limit and batch size in one: a single reply, and no cursor is left unless it outgrows 16 MiB.
         cursor = self._contacts.find_raw_batches(
-            wanted.conditions, hint=wanted.hint, sort=wanted.sort, limit=count, batch_size=count
+            wanted.conditions,
+            hint=indexes.KEYS[wanted.index],
+            sort=wanted.sort,
+            limit=count,
+            batch_size=count,
         )
         async with cursor:
             reply: Any = await anext(cursor, b"")

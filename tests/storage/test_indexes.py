@@ -1,5 +1,7 @@
 """Indexes: made on an empty collection, asked for on a filled one, and never silently missing."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.contact import Draft
@@ -7,7 +9,7 @@ from service.domain.errors import StoreUnavailable
 from service.domain.filters import ContactFilter, Selection
 from service.storage import indexes
 from service.storage.gate import Gate
-from service.storage.indexes import DuplicateContacts
+from service.storage.indexes import CannotMigrate
 from service.storage.store import Store
 from tests.storage.conftest import Stored
 
@@ -78,6 +80,39 @@ async def test_duplicates_are_told_without_their_values(stored: Stored) -> None:
     document = await stored.database.contacts.find_one({})
     assert document
     await stored.database.contacts.insert_one({**document, "_id": "ct_" + "0" * 38})
-    with pytest.raises(DuplicateContacts) as caught:
+    with pytest.raises(CannotMigrate, match="share account, fingerprint and class") as caught:
         await store.migrate()
     assert "known" not in str(caught.value)
+
+
+async def test_an_index_under_another_name_serves(stored: Stored) -> None:
+    """What counts is keys, order and uniqueness: an index that an operator made by hand is taken as it is."""
+    store = await filled_without_indexes(stored)
+    await stored.database.contacts.create_index(
+        [("account", 1), ("fingerprint", 1), ("trusted", 1)], unique=True
+    )
+    await stored.database.contacts.create_index([("terms", 1), ("_id", 1)])
+    assert await store.prepare() == set()
+    await store.ensure("acme", Draft(email="ann@example.com"))
+    for wanted in (ContactFilter(emails=("ann@example.com",)), ContactFilter(fingerprints=("known",))):
+        scan = store.scan(Selection("acme", wanted, newest_first=True))
+        assert sum([len(part) async for part in scan]) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"unique": True, "sparse": True}, {"unique": True, "partialFilterExpression": {"trusted": True}}],
+)
+async def test_an_index_that_is_not_unique_for_all_is_in_the_way(
+    options: dict[str, Any], stored: Stored
+) -> None:
+    """An index on the same keys that lets doubles pass is no unique index; migrate says to drop it."""
+    store = await filled_without_indexes(stored)
+    await stored.database.contacts.create_index(
+        [("account", 1), ("fingerprint", 1), ("trusted", 1)], name=indexes.IDENTITY, **options
+    )
+    assert indexes.IDENTITY in await store.prepare()
+    with pytest.raises(StoreUnavailable):
+        await store.create("acme", Draft())
+    with pytest.raises(CannotMigrate, match="drop it"):
+        await store.migrate()
