@@ -21,23 +21,20 @@ class Deletions:
         self._gate = gate
 
     async def open(self, account: str, contact_id: str, now: datetime) -> None:
-        """Writes the job down; a second time changes nothing."""
-        born = {"account": account, "started_at": now}
-        await self._gate.run(
-            lambda: self._jobs.update_one({"_id": contact_id}, {"$setOnInsert": born}, upsert=True)
-        )
+        """Writes the job down. Deletions of one contact at once share it, and it counts them."""
+        opened = {"$setOnInsert": {"account": account, "started_at": now}, "$inc": {"holders": 1}}
+        await self._gate.run(lambda: self._jobs.update_one({"_id": contact_id}, opened, upsert=True))
 
     async def withdraw(self, account: str, contact_id: str) -> None:
-        """Takes back a job whose contact turned out to stay."""
+        """Lets go of a job whose contact turned out to stay; the last one takes it back."""
         unfinished = {"_id": contact_id, "account": account, "finished_at": None}
-        await self._gate.run(lambda: self._jobs.delete_one(unfinished))
+        await self._gate.run(lambda: self._jobs.update_one(unfinished, {"$inc": {"holders": -1}}))
+        await self._gate.run(lambda: self._jobs.delete_one(unfinished | {"holders": {"$lte": 0}}))
 
     async def close(self, account: str, contact_id: str, now: datetime) -> Receipt | None:
         """The receipt of a contact that is gone, finished now if it was not; None when none was deleted."""
-        await self._gate.run(
-            lambda: self._jobs.update_one(
-                {"_id": contact_id, "account": account, "finished_at": None}, {"$set": {"finished_at": now}}
-            )
-        )
+        unfinished = {"_id": contact_id, "account": account, "finished_at": None}
+        finished = {"$set": {"finished_at": now}, "$unset": {"holders": 1}}
+        await self._gate.run(lambda: self._jobs.update_one(unfinished, finished))
         job = await self._gate.run(lambda: self._jobs.find_one({"_id": contact_id, "account": account}))
         return Receipt(contact_id, job["started_at"], job["finished_at"]) if job else None

@@ -174,6 +174,18 @@ async def test_update_and_delete_race(client: Client) -> None:
             assert final.receipt.started_at.ToMilliseconds() >= updated.updated_at.ToMilliseconds()
 
 
+async def test_a_refused_deletion_does_not_take_the_receipt_of_another(client: Client) -> None:
+    """With an update that outdates the etag of some: the one that succeeds has a receipt, and it is kept."""
+    for _ in range(20):
+        born = await client.create(name="Ann")
+        with_etag = [delete(client, born.id, etag=born.etag) for _ in range(2)]
+        update = client.update({"id": born.id, "name": "Bob"})
+        ends = await asyncio.gather(update, *with_etag, delete(client, born.id), return_exceptions=True)
+        [success] = [end for end in ends if isinstance(end, DeleteContactResponse)]
+        assert success.receipt.state == DELETION_STATE_COMPLETE
+        assert await delete(client, born.id, allow_missing=True) == success
+
+
 async def test_nothing_of_the_person_stays_in_the_database(
     mongodb_uri: str, tokens: Path, any_token: str, account: str, database: str
 ) -> None:

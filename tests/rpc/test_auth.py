@@ -1,0 +1,181 @@
+"""Credentials: which token is taken, for which account, and how tokens come and go while the server runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
+from service.rpc import token_file
+from service.rpc.auth import ANY_ACCOUNT, SCOPES
+from tests.client import Client, request
+from tests.rpc.refusal import Refusal, refusal
+from tests.rpc.serving import serving
+
+
+async def listed(channel: grpc.aio.Channel, *metadata: tuple[str, str]) -> Refusal | None:
+    """How a list is refused with this metadata; None when it is answered."""
+    call = ContactServiceStub(channel).ListContacts(request("ListContacts"), metadata=metadata, timeout=10)
+    if await call.code() is grpc.StatusCode.OK:
+        return None
+    return await refusal(call)
+
+
+def bearer(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"
+
+
+@pytest_asyncio.fixture
+async def own(mongodb_uri: str, tmp_path: Path) -> AsyncIterator[tuple[Path, str, grpc.aio.Channel]]:
+    """A token file that may be broken, one token of account `a` in it, and a channel to its server."""
+    file = tmp_path / "tokens.jsonl"
+    token = token_file.add(file, "a", SCOPES)
+    async with serving(mongodb_uri, tokens=file) as (_, channel):
+        yield file, token, channel
+
+
+async def test_without_a_token_nobody_is_let_in(channel: grpc.aio.Channel, account: str) -> None:
+    """CREDENTIALS_MISSING, with or without an account."""
+    for metadata in ([], [("x-account-id", account)], [("x-api-key", "k")]):
+        answer = await listed(channel, *metadata)
+        assert answer
+        assert (answer.code, answer.reason) == ("UNAUTHENTICATED", "CREDENTIALS_MISSING")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "{}",
+        "Basic {}",
+        "Bearer{}",
+        "Bearer x{}",
+        "Bearer {}x",
+        "Bearer {} {}",
+        "Token {}",
+    ],
+)
+async def test_a_malformed_or_unknown_token_is_refused(
+    channel: grpc.aio.Channel, any_token: str, account: str, header: str
+) -> None:
+    """CREDENTIALS_INVALID, and the sentence does not repeat the token."""
+    value = header.format(any_token, any_token)
+    answer = await listed(channel, ("authorization", value), ("x-account-id", account))
+    assert answer
+    assert (answer.code, answer.reason) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    assert any_token not in answer.message
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_is_read_in_any_case(
+    channel: grpc.aio.Channel, any_token: str, account: str, scheme: str
+) -> None:
+    """As HTTP has it."""
+    header = ("authorization", f"{scheme} {any_token}")
+    assert await listed(channel, header, ("x-account-id", account)) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [
+        (None, True),
+        ("a", True),
+        ("b", False),
+        ("A", False),
+        ("", False),
+        ("*", False),
+        ("a ", False),
+        ("a,b", False),
+    ],
+)
+async def test_a_token_of_one_account_may_name_only_that(
+    own: tuple[Path, str, grpc.aio.Channel], named: str | None, allowed: bool
+) -> None:
+    """Naming none means its own; any other is ACCOUNT_NOT_ALLOWED, whether that exists or not."""
+    _, token, channel = own
+    answer = await listed(channel, bearer(token), *([] if named is None else [("x-account-id", named)]))
+    assert (answer is None) is allowed
+    if answer:
+        assert (answer.code, answer.reason) == ("PERMISSION_DENIED", "ACCOUNT_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("named", ["a", "A-Z.a_z-0.9", "x" * 64, "0", "."])
+async def test_a_token_of_any_account_names_one(
+    channel: grpc.aio.Channel, any_token: str, named: str
+) -> None:
+    """1 to 64 of the characters A-Z a-z 0-9 . _ - are an account."""
+    assert await listed(channel, bearer(any_token), ("x-account-id", named)) is None
+
+
+@pytest.mark.parametrize("named", [None, "", "*", "x" * 65, "a b", "a/b", "a:b", "a$", "a,b", "a@b", "%41"])
+async def test_what_is_no_account_is_refused(
+    channel: grpc.aio.Channel, any_token: str, named: str | None
+) -> None:
+    """ACCOUNT_NOT_ALLOWED, also when none is named."""
+    answer = await listed(channel, bearer(any_token), *([] if named is None else [("x-account-id", named)]))
+    assert answer
+    assert (answer.code, answer.reason) == ("PERMISSION_DENIED", "ACCOUNT_NOT_ALLOWED")
+
+
+async def test_a_new_token_is_good_at_once(own: tuple[Path, str, grpc.aio.Channel], account: str) -> None:
+    """The first call with a token that was just added is answered, for the account that it names."""
+    file, token, channel = own
+    contact = await Client(channel, token, None).create(name="Ann")
+    added = token_file.add(file, ANY_ACCOUNT, ("read",))
+    assert await Client(channel, added, "a").get(contact.id) == contact
+    assert await Client(channel, added, account).list() == ([], "")
+
+
+async def test_a_revoked_token_is_refused_soon(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """Within seconds, while others stay good, and for as long as the server runs."""
+    file, token, channel = own
+    other = token_file.add(file, "a", SCOPES)
+    assert await listed(channel, bearer(other)) is None
+    [entry] = [entry for entry in token_file.read(file) if entry.sha256 == token_file._digest(token)]
+    token_file.revoke(file, entry.id)
+    async with asyncio.timeout(5):
+        while (answer := await listed(channel, bearer(token))) is None:
+            await asyncio.sleep(0.05)
+    assert (answer.code, answer.reason) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    assert await listed(channel, bearer(other)) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"[]\n",
+        b"null\n",
+        b'{"sha256": 1}\n',
+        b'{"sha256":"a","account":"a b","scopes":["read"]}',
+    ],
+)
+async def test_a_broken_file_keeps_the_last_good_one(
+    own: tuple[Path, str, grpc.aio.Channel], content: bytes
+) -> None:
+    """Known tokens stay good and unknown ones unknown, until the file is whole again."""
+    file, token, channel = own
+    whole = file.read_bytes()
+    file.write_bytes(whole + content)
+    for _ in range(2):
+        unknown = await listed(channel, bearer("unknown"))
+        assert unknown
+        assert unknown.reason == "CREDENTIALS_INVALID"
+        assert await listed(channel, bearer(token)) is None
+    file.write_bytes(whole)
+    added = token_file.add(file, "a", ("read",))
+    assert await listed(channel, bearer(added)) is None
+
+
+async def test_a_missing_file_keeps_the_last_good_one(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """Also when the file is gone for a moment."""
+    file, token, channel = own
+    file.unlink()
+    assert await listed(channel, bearer("unknown")) is not None
+    assert await listed(channel, bearer(token)) is None

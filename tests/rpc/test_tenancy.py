@@ -1,0 +1,228 @@
+"""Accounts are apart: no RPC sees, changes or learns anything of another account. Each RPC has a case."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from contactservice.v1.contact_pb2 import Contact
+from service.rpc.server import SERVICE
+from tests.client import Client, request
+from tests.rpc.refusal import Refusal, refusal
+from tests.rpc.serving import serving
+
+METHODS = [method.name for method in SERVICE.methods]
+SHARED: dict[str, Any] = {
+    "fingerprint": "shared",
+    "name": "Ann",
+    "email": "ann@example.com",
+    "phone": "1",
+    "metadata": {"plan": "pro"},
+}
+
+
+class Commands(CommandListener):
+    """The commands that were sent to the database, but for the pings that follow its health."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name != "ping":
+            self.sent.append(event.command_name)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+@pytest.fixture
+def stranger(channel: grpc.aio.Channel, any_token: str, account: str) -> Client:
+    """Calls of another account, with all scopes."""
+    return Client(channel, any_token, account + "-b")
+
+
+@pytest_asyncio.fixture
+async def watched(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Client, Commands]]:
+    """A stranger on a server whose database commands are seen."""
+    commands = Commands()
+
+    def connect(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+        return AsyncMongoClient(uri, event_listeners=[commands])
+
+    monkeypatch.setattr("service.rpc.server.connect", connect)
+    async with serving(mongodb_uri, tokens=tokens) as (_, channel):
+        client = Client(channel, any_token, account + "-b")
+        await client.list()
+        assert "find" in commands.sent
+        yield client, commands
+
+
+# How each RPC can name a contact by its id. The others have none to name.
+BY_ID: dict[str, list[Callable[[str], dict[str, Any]]]] = {
+    "GetContact": [lambda foreign: {"id": foreign}],
+    "UpdateContact": [
+        lambda foreign: {"contact": {"id": foreign, "name": "Eve"}},
+        lambda foreign: {"contact": {"id": foreign}},
+        lambda foreign: {"contact": {"id": foreign, "etag": "1", "fingerprint": "new"}, "update_mask": "*"},
+    ],
+    "DeleteContact": [
+        lambda foreign: {"id": foreign},
+        lambda foreign: {"id": foreign, "etag": "1"},
+        lambda foreign: {"id": foreign, "allow_missing": True},
+    ],
+    "ListContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
+    "ExportContacts": [lambda foreign: {"filter": {"ids": [foreign]}, "format": "EXPORT_FORMAT_CONTACTS"}],
+}
+
+
+async def create_meets_nobody(owner: Client, stranger: Client) -> None:
+    """Neither fingerprint nor request id nor id reaches into the other account."""
+    theirs = await owner.create(**SHARED)
+    retried = await owner.create(request_id="r")
+    mine = await stranger.call("CreateContact", contact=SHARED | {"id": theirs.id})
+    guest = await stranger.call("CreateContact", request_id="r", contact={"id": retried.id})
+    assert mine.created
+    assert guest.created
+    assert len({theirs.id, retried.id, mine.contact.id, guest.contact.id}) == 4
+
+
+async def ensure_meets_nobody(owner: Client, stranger: Client) -> None:
+    """Neither a fingerprint nor the same name and address reaches into the other account."""
+    for person in (SHARED, {"name": "Ann", "email": "ann@example.com"}):
+        theirs, _ = await owner.ensure(**person)
+        mine, created = await stranger.ensure(**person)
+        assert created
+        assert mine.id != theirs.id
+
+
+async def update_takes_no_foreign_fingerprint(owner: Client, stranger: Client) -> None:
+    """A fingerprint that is taken elsewhere is free here."""
+    await owner.create(**SHARED)
+    mine = await stranger.create(fingerprint="mine")
+    changed = await stranger.update({"id": mine.id, "fingerprint": "shared"})
+    assert changed.fingerprint == "shared"
+
+
+async def get_shows_only_own(owner: Client, stranger: Client) -> None:
+    """An own contact with the same fields is shown, and is another one."""
+    theirs, mine = await owner.create(**SHARED), await stranger.create(**SHARED)
+    assert (await stranger.get(mine.id)).id != theirs.id
+
+
+async def delete_takes_only_own(owner: Client, stranger: Client) -> None:
+    """Deleting the own contact leaves the one with the same fingerprint in the other account."""
+    theirs, mine = await owner.create(**SHARED), await stranger.create(**SHARED)
+    await stranger.call("DeleteContact", id=mine.id)
+    assert await owner.get(theirs.id) == theirs
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {},
+    {"fingerprints": ["shared"]},
+    {"emails": ["ann@example.com"]},
+    {"phones": ["1"]},
+    {"metadata": {"plan": "pro"}},
+    {"metadata_exists": ["plan"]},
+    {"trusted": True},
+    {"verified": True},
+    {"created_after": "0001-01-01T00:00:00Z", "created_before": "9999-12-31T23:59:59Z"},
+    {"updated_after": "0001-01-01T00:00:00Z"},
+]
+
+
+async def list_shows_only_own(owner: Client, stranger: Client) -> None:
+    """Whatever the filter: only own contacts, and a page token of the other account is refused."""
+    for _ in range(2):
+        await owner.create(name="Ann")
+    await owner.create(**SHARED)
+    for terms in SEARCHES:
+        assert await stranger.list(filter=terms) == ([], "")
+    mine = await stranger.create(**SHARED)
+    for terms in SEARCHES:
+        assert await stranger.list(filter=terms) == ([mine], "")
+    _, token = await owner.list(page_size=1)
+    assert (await stranger.failure("ListContacts", page_token=token)).reason == "PAGE_TOKEN_MISMATCH"
+
+
+async def export_shows_only_own(owner: Client, stranger: Client) -> None:
+    """Whatever the filter: only own contacts, and resume tokens of the other account are refused."""
+
+    async def exported(client: Client, **fields: Any) -> list[Contact]:
+        parts = [part async for part in client.export(format="EXPORT_FORMAT_CONTACTS", **fields)]
+        return [contact for part in parts for contact in part.contacts.contacts]
+
+    await owner.create(**SHARED)
+    mine = await stranger.create(**SHARED)
+    for terms in SEARCHES:
+        assert await exported(stranger, filter=terms) == [mine]
+    tokens = {part.resume_token async for part in owner.export(max_records="1")} - {""}
+    assert tokens
+    for token in tokens:
+        refused = await stranger.failure("ExportContacts", resume_token=token)
+        assert refused.reason == "PAGE_TOKEN_MISMATCH"
+
+
+CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
+    "CreateContact": create_meets_nobody,
+    "EnsureContact": ensure_meets_nobody,
+    "GetContact": get_shows_only_own,
+    "UpdateContact": update_takes_no_foreign_fingerprint,
+    "DeleteContact": delete_takes_only_own,
+    "ListContacts": list_shows_only_own,
+    "ExportContacts": export_shows_only_own,
+}
+
+
+def test_every_rpc_has_its_cases() -> None:
+    """An RPC of the descriptor without a case, or one that takes an id without a foreign one, fails here."""
+    assert CASES.keys() == set(METHODS)
+    assert set(BY_ID) == set(METHODS) - {"CreateContact", "EnsureContact"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_rpc_stays_in_its_account(client: Client, stranger: Client, method: str) -> None:
+    """What two accounts have in common keeps them as far apart as what they have not."""
+    await CASES[method](client, stranger)
+
+
+@pytest.mark.parametrize("method", BY_ID)
+async def test_a_foreign_id_tells_nothing(
+    client: Client, watched: tuple[Client, Commands], method: str
+) -> None:
+    """CONTACT_NOT_OWNED, byte for byte the same whether the id exists, is deleted or never was.
+
+    The database is not asked, and nothing has changed for the owner.
+    """
+    stranger, commands = watched
+    there, gone = await client.create(**SHARED), await client.create()
+    await client.call("DeleteContact", id=gone.id)
+    never = there.id[:-4] + "ZZZZ"
+    for fields in BY_ID[method]:
+        commands.sent.clear()
+        answers: list[Refusal] = []
+        for contact_id in (there.id, gone.id, never):
+            call = stranger.unary(method)(request(method, **fields(contact_id)), metadata=stranger.metadata)
+            answers.append(await refusal(call))
+        assert commands.sent == []
+        assert {(answer.code, answer.reason) for answer in answers} == {
+            ("PERMISSION_DENIED", "CONTACT_NOT_OWNED")
+        }
+        assert len(set(answers)) == 1
+        assert not answers[0].info.metadata
+    assert await client.list() == ([there], "")
+    assert await stranger.list() == ([], "")
