@@ -81,14 +81,16 @@ def path(text: str) -> Path:
     """Keys joined by dots, one with a dot or backtick in backticks (doubled inside); raises FilterInvalid."""
     steps: list[str] = []
     position = 0
-    while step := _STEP.match(text, position):
+    # Metadata has no deeper paths: a request of a million keys is not walked to its end.
+    while len(steps) < limits.METADATA_LEVELS and (step := _STEP.match(text, position)):
         quoted, plain = step.groups()
         steps.append(plain if quoted is None else quoted.replace("``", "`"))
         position = step.end() + 1
         if text[step.end() : position] != ".":
             break
     if not steps or position != len(text) + 1:
-        raise _invalid("metadata_exists", "a path is keys joined by dots, keys with a dot in backticks")
+        rule = f"a path is up to {limits.METADATA_LEVELS} keys joined by dots, keys with a dot in backticks"
+        raise _invalid("metadata_exists", rule)
     return tuple(steps)
 
 

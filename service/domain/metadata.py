@@ -36,7 +36,7 @@ def merged(stored: Metadata, patch: Metadata) -> Metadata:
 def checked(metadata: Metadata) -> Metadata:
     """The metadata itself, within the limits of size and leaves; raises MetadataInvalid."""
     if sum(1 for _ in _leaves(metadata)) > limits.METADATA_LEAVES:
-        raise _invalid(f"at most {limits.METADATA_LEAVES} leaves (scalars, list elements, empty containers)")
+        raise _too_many_leaves()
     size = len(orjson.dumps(metadata))
     if size > limits.METADATA_BYTES:
         raise _invalid(f"at most {limits.METADATA_BYTES} bytes as compact JSON, got {size}")
@@ -68,6 +68,8 @@ def _value(value: Any, level: int, *, keep_null: bool) -> Any:
         return _object(value, level + 1, keep_null=keep_null)
     if isinstance(value, list):
         _check_level(level + 1)
+        if len(value) > limits.METADATA_LEAVES:
+            raise _too_many_leaves()
         # Inside a list nothing merges, so a null member of an object there would delete nothing: it goes.
         return [_value(element, level + 1, keep_null=False) for element in value]
     if isinstance(value, float):
@@ -95,6 +97,10 @@ def _leaves(value: Any) -> Iterator[None]:
         yield None
     for member in members:
         yield from _leaves(member)
+
+
+def _too_many_leaves() -> MetadataInvalid:
+    return _invalid(f"at most {limits.METADATA_LEAVES} leaves (scalars, list elements, empty containers)")
 
 
 def _invalid(rule: str) -> MetadataInvalid:

@@ -220,3 +220,10 @@ def test_sixteen_metadata_terms_are_the_most(of: Callable[[int], ContactFilter])
 def test_an_error_never_tells_what_was_asked_for(call: Callable[[], Any]) -> None:
     """Filters hold personal data: errors name the field and the rule only."""
     assert "canary" not in repr(violation(call))
+
+
+def test_a_path_has_at_most_as_many_keys_as_metadata_has_levels() -> None:
+    """Sixteen keys are a path; seventeen are none, and a million are refused as quickly."""
+    assert filters.path(".".join("k" * 16)) == ("k",) * 16
+    for keys in (17, 1_000_000):
+        assert violation(lambda keys=keys: filters.path(".".join("k" * keys)))[0] == "filter.metadata_exists"

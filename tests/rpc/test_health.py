@@ -8,7 +8,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.rpc.server import SERVICE
+from tests.client import Client
 from tests.rpc.serving import NOBODY_LISTENS, serving
+from tests.rpc.wire import Wire
 
 CheckRequest = health_pb2.HealthCheckRequest
 Status = health_pb2.HealthCheckResponse
@@ -48,6 +50,28 @@ async def test_without_its_database_the_service_is_not_serving(tokens: Path) -> 
         stub = health_pb2_grpc.HealthStub(channel)
         assert (await stub.Check(CheckRequest(service=NAME))).status == Status.NOT_SERVING
         assert (await stub.Check(CheckRequest())).status == Status.SERVING
+
+
+async def test_the_service_follows_its_database(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str
+) -> None:
+    """When the database goes, a watcher hears NOT_SERVING within seconds, and SERVING when it is back.
+
+    Calls meanwhile are told STORE_UNAVAILABLE, and are answered again afterwards.
+    """
+    async with Wire(mongodb_uri) as wire, serving(wire.uri, tokens=tokens, store_timeout=0.5) as (_, channel):
+        client = Client(channel, any_token, account)
+        contact = await client.create()
+        watched = aiter(health_pb2_grpc.HealthStub(channel).Watch(CheckRequest(service=NAME), timeout=20))
+        assert (await anext(watched)).status == Status.SERVING
+        await wire.cut()
+        async with asyncio.timeout(5):
+            assert (await anext(watched)).status == Status.NOT_SERVING
+        assert (await client.failure("GetContact", id=contact.id)).reason == "STORE_UNAVAILABLE"
+        await wire.mend()
+        async with asyncio.timeout(5):
+            assert (await anext(watched)).status == Status.SERVING
+        assert await client.get(contact.id) == contact
 
 
 async def test_a_watcher_hears_of_the_end(mongodb_uri: str, tokens: Path) -> None:

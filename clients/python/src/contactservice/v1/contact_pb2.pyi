@@ -197,7 +197,7 @@ class ContactFilter(google.protobuf.message.Message):
     def metadata_exists(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Metadata paths that must all exist, whatever their value: keys joined by dots, as in `address.city`. A
         key that has a dot or a backtick stands in backticks, and a backtick in it is doubled. A path does not
-        lead into lists. With `metadata`, at most 16 terms. Empty: no condition.
+        lead into lists, and has at most 16 keys. With `metadata`, at most 16 terms. Empty: no condition.
         """
 
     @property
