@@ -1,71 +1,23 @@
 """What a contact is after an update, and what keeps it as it was."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from service.domain import ids, update
-from service.domain.contact import Contact, Draft, Metadata
+from service.domain import update
+from service.domain.contact import Draft, Metadata
 from service.domain.errors import (
     EtagMismatch,
     InvalidField,
     MetadataInvalid,
     ScopeMissing,
 )
-from service.domain.update import Change
 from tests.domain import strategies
+from tests.domain.changes import CREATED, FULL, NOW, STORED, WRITABLE, applied
 from tests.domain.strategies import bounded, canonical
-
-CREATED = datetime(2026, 1, 1, tzinfo=UTC)
-NOW = CREATED + timedelta(hours=1)
-STORED = Contact(
-    id=ids.lower_bound("demo", 1_767_225_600_000),
-    fingerprint="user:1",
-    trusted=True,
-    updated_at=CREATED,
-    rev=7,
-    name="Ann",
-    description="tall",
-    email="ann@example.com",
-    phone="+49 30",
-    nickname="annie",
-    preferences="tea",
-    metadata={"plan": "pro", "address": {"city": "Oslo", "zip": "0150"}},
-    verified_at=CREATED,
-)
-WRITABLE = {
-    "fingerprint",
-    "name",
-    "description",
-    "email",
-    "phone",
-    "nickname",
-    "preferences",
-    "metadata",
-    "verified_at",
-}
-FULL = Draft(
-    fingerprint="user:2",
-    name="Bo",
-    description="small",
-    email="bo@example.com",
-    phone="+1",
-    nickname="b",
-    preferences="coffee",
-    metadata={"plan": "free"},
-    verified_at=NOW,
-)
-
-
-def applied(
-    values: Draft, *paths: str, contact: Contact = STORED, now: datetime = NOW, **change: Any
-) -> Contact:
-    """The contact after an update with these values and mask paths."""
-    fields = update.masked_fields(paths, values)
-    return update.applied(contact, Change(values=values, fields=fields, **change), now)
 
 
 @pytest.mark.parametrize(

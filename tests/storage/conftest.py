@@ -1,15 +1,18 @@
-"""A store on a database of its own, with the driver's client beside it."""
+"""A store on a database of its own, with the driver's client beside it; a mongod of a test's own."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from service.storage.gate import Gate
+from service.storage.mongod import EmbeddedMongod
 from service.storage.store import Store, connect
 
 
@@ -35,3 +38,18 @@ async def stored(mongo: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Store
     await store.prepare()
     yield Stored(store, mongo[name])
     await mongo.drop_database(name)
+
+
+@pytest.fixture
+def mongod(tmp_path: Path) -> Iterator[EmbeddedMongod]:
+    mongod = EmbeddedMongod(tmp_path / "data")
+    mongod.start()
+    yield mongod
+    mongod.stop(timeout=0)
+
+
+@pytest.fixture
+def unstarted(tmp_path: Path) -> Iterator[EmbeddedMongod]:
+    mongod = EmbeddedMongod(tmp_path / "data")
+    yield mongod
+    mongod.stop(timeout=0)

@@ -6,18 +6,16 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from service.storage import mongod_process
 from service.storage.mongod import EmbeddedMongod
 from service.storage.mongod_process import listens
+from tests.storage.notes import becomes, connected, texts, write
 
 ROOT = Path(__file__).parents[2]
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no parent-death signal")
@@ -34,21 +32,6 @@ signal.pause()
 
 
 @pytest.fixture
-def mongod(tmp_path: Path) -> Iterator[EmbeddedMongod]:
-    mongod = EmbeddedMongod(tmp_path / "data")
-    mongod.start()
-    yield mongod
-    mongod.stop(timeout=0)
-
-
-@pytest.fixture
-def unstarted(tmp_path: Path) -> Iterator[EmbeddedMongod]:
-    mongod = EmbeddedMongod(tmp_path / "data")
-    yield mongod
-    mongod.stop(timeout=0)
-
-
-@pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Another process with a mongod on `data`, and that mongod's pid."""
     command = [sys.executable, "-c", SERVICE, str(tmp_path / "data")]
@@ -59,29 +42,6 @@ def service(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         parent.kill()
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def connected(mongod: EmbeddedMongod) -> MongoClient[dict[str, Any]]:
-    return MongoClient(mongod.uri, w="majority")
-
-
-def write(mongod: EmbeddedMongod, text: str) -> None:
-    with connected(mongod) as client:
-        client.test.notes.insert_one({"text": text})
-
-
-def texts(mongod: EmbeddedMongod) -> list[str]:
-    with connected(mongod) as client:
-        return [note["text"] for note in client.test.notes.find(sort=[("_id", 1)])]
-
-
-def becomes(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def runs(pid: int) -> bool:

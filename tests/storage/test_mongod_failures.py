@@ -1,55 +1,15 @@
 """What can keep the own mongod from starting: each is told in one sentence, and leaves nothing behind."""
 
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from service.storage import mongod as mongod_module
 from service.storage.mongod import EmbeddedMongod, MongodUnavailable
 from service.storage.mongod_binary import choose
 from service.storage.mongod_process import direct, end, free_port, listens, lock_holder, spawn
-
-
-@pytest.fixture
-def mongod(tmp_path: Path) -> Iterator[EmbeddedMongod]:
-    mongod = EmbeddedMongod(tmp_path / "data")
-    mongod.start()
-    yield mongod
-    mongod.stop(timeout=0)
-
-
-@pytest.fixture
-def unstarted(tmp_path: Path) -> Iterator[EmbeddedMongod]:
-    mongod = EmbeddedMongod(tmp_path / "data")
-    yield mongod
-    mongod.stop(timeout=0)
-
-
-def connected(mongod: EmbeddedMongod) -> MongoClient[dict[str, Any]]:
-    return MongoClient(mongod.uri, w="majority")
-
-
-def write(mongod: EmbeddedMongod, text: str) -> None:
-    with connected(mongod) as client:
-        client.test.notes.insert_one({"text": text})
-
-
-def texts(mongod: EmbeddedMongod) -> list[str]:
-    with connected(mongod) as client:
-        return [note["text"] for note in client.test.notes.find(sort=[("_id", 1)])]
-
-
-def becomes(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
+from tests.storage.notes import becomes, connected, texts, write
 
 
 def test_one_directory_serves_one_mongod(mongod: EmbeddedMongod) -> None:
