@@ -25,7 +25,6 @@ from service.domain.errors import (
     ShuttingDown,
     Violation,
 )
-from service.domain.limits import READER_STALL_SECONDS
 from service.rpc import auth
 from service.rpc.slots import Slots
 from service.rpc.status import wire_error
@@ -48,7 +47,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         service: ServiceDescriptor,
         credentials: auth.Credentials,
         export_slots: Slots,
-        stall_seconds: float = READER_STALL_SECONDS,
+        stall_seconds: float,
     ) -> None:
         unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
         if unprotected:

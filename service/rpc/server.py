@@ -152,8 +152,7 @@ class Server:
         facts = {"address": str(self.address), "database": self._config.database, "pid": os.getpid()}
         log.info("serving", extra=facts)
         if self._config.ready_file:
-            uri = re.sub(r"//[^@/]*@", "//", self._mongodb_uri)
-            facts |= {"ops_address": None, "mongodb_uri": uri}
+            facts |= {"ops_address": None, "mongodb_uri": without_credentials(self._mongodb_uri)}
             _write_whole(self._config.ready_file, orjson.dumps(facts) + b"\n")
 
 
@@ -172,6 +171,13 @@ async def serve(config: Config, mongodb_uri: str, revive: Revive) -> None:
         log.info("draining")
     finally:
         await server.stop()
+
+
+def without_credentials(uri: str) -> str:
+    """The URI without user and password, and without the options that hold secrets."""
+    without_user = re.sub(r"//[^@/]*@", "//", uri)
+    option = r"(?:tlsCertificateKeyFilePassword|authMechanismProperties)=[^&]*"
+    return re.sub(rf"([?&]){option}&?", r"\1", without_user, flags=re.IGNORECASE).rstrip("?&")
 
 
 def taken(address: Address) -> str:

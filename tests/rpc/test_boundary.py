@@ -65,7 +65,8 @@ class BrokenStore:
 async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     """How a server whose store fails with the error answers a good request."""
     token = token_file.add(tokens, "a", ("read", "export"))
-    server = grpc.aio.server(interceptors=[Boundary(SERVICE, token_file.TokenFile(tokens), Slots(9, 9))])
+    boundary = Boundary(SERVICE, token_file.TokenFile(tokens), Slots(9, 9), stall_seconds=1.0)
+    server = grpc.aio.server(interceptors=[boundary])
 
     async def signer() -> TokenSigner:
         return TokenSigner([b"k" * 32])

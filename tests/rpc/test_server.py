@@ -124,4 +124,21 @@ def test_an_rpc_without_a_scope_stops_the_start(server: Server, monkeypatch: pyt
     scopes = {name: scopes for name, scopes in auth.RPC_SCOPES.items() if name != "GetContact"}
     monkeypatch.setattr(auth, "RPC_SCOPES", scopes)
     with pytest.raises(RuntimeError, match="GetContact"):
-        Boundary(server_module.SERVICE, server._boundary._credentials, server.export_slots)
+        Boundary(server_module.SERVICE, server._boundary._credentials, server.export_slots, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("mongodb://db/?replicaSet=rs0", "mongodb://db/?replicaSet=rs0"),
+        ("mongodb://ann:s3cret@a,b:1/?replicaSet=rs0", "mongodb://a,b:1/?replicaSet=rs0"),
+        (
+            "mongodb://db/?tls=true&tlsCertificateKeyFilePassword=s3cret&replicaSet=rs0",
+            "mongodb://db/?tls=true&replicaSet=rs0",
+        ),
+        ("mongodb+srv://db/?authMechanismProperties=AWS_SESSION_TOKEN:s3cret", "mongodb+srv://db/"),
+    ],
+)
+def test_a_uri_is_shown_without_its_secrets(uri: str, shown: str) -> None:
+    """User, password and secret options are left out of what the ready file tells."""
+    assert server_module.without_credentials(uri) == shown
