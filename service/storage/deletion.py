@@ -22,9 +22,9 @@ class Deletions:
 
     async def open(self, account: str, contact_id: str, now: datetime) -> None:
         """Writes the job down. Deletions of one contact at once share it, and it counts them."""
-        job = {"_id": contact_id, "account": account}
-        opened = {"$setOnInsert": {"started_at": now}, "$inc": {"holders": 1}}
-        await self._gate.run(lambda: self._jobs.update_one(job, opened, upsert=True))
+        opened = {"$setOnInsert": {"account": account, "started_at": now}, "$inc": {"holders": 1}}
+        # By _id alone: only then does MongoDB itself try again when two upserts meet (else E11000).
+        await self._gate.run(lambda: self._jobs.update_one({"_id": contact_id}, opened, upsert=True))
 
     async def withdraw(self, account: str, contact_id: str) -> None:
         """Lets go of a job whose contact turned out to stay; the last one takes it back."""
