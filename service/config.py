@@ -50,6 +50,9 @@ class Config(BaseSettings):
     store_timeout: Annotated[float, Field(gt=0)] = Field(
         5.0, description="seconds for one database operation"
     )
+    batching: bool = Field(
+        default=True, description="send what concurrent calls want of the database together"
+    )
     stall_timeout: Annotated[float, Field(gt=0)] = Field(
         30.0, description="seconds that a stream waits for a reader that takes nothing"
     )

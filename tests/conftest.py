@@ -18,6 +18,7 @@ from tests.client import Client
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mongodb-uri", help="test on this MongoDB replica set instead of an own mongod")
+    parser.addoption("--no-batching", action="store_true", help="the session's server sends no batches")
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +46,19 @@ def any_token(tokens: Path) -> str:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def server(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[Server]:  # noqa: ARG001
-    flags = {"address": "127.0.0.1:0", "tokens": tokens, "database": "tests", "stall_timeout": 0.5}
+async def server(
+    request: pytest.FixtureRequest,
+    mongodb_uri: str,
+    tokens: Path,
+    any_token: str,  # noqa: ARG001
+) -> AsyncIterator[Server]:
+    flags = {
+        "address": "127.0.0.1:0",
+        "tokens": tokens,
+        "database": "tests",
+        "stall_timeout": 0.5,
+        "batching": not request.config.getoption("--no-batching"),
+    }
     server = Server(configuration.load(flags), mongodb_uri, lambda: None)
     await server.start()
     yield server

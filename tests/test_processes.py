@@ -235,6 +235,7 @@ async def test_logs_hold_nothing_of_a_person(tmp_path: Path) -> None:
             assert taken.reason == "FINGERPRINT_TAKEN"
             await client.failure("CreateContact", contact={"email": secret * 100})
             await client.failure("GetContact", id=secret)
+        eventually(lambda: process.log.count("call method=") == 5)
         assert process.log.count("call method=CreateContact") == 3
         assert "reason=FINGERPRINT_TAKEN" in process.log
         assert secret not in process.log

@@ -6,6 +6,7 @@ phone in normal form, its class and whether it is verified. The account is part 
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from service.domain import identity
@@ -30,25 +31,25 @@ def of_contact(account: str, contact: Contact) -> list[int]:
 
 
 def of_email(account: str, normal_email: str) -> int:
-    return _hash(account, "email", normal_email)
+    return _hash(account, "email", normal_email) >> (64 - BITS)
 
 
 def of_phone(account: str, normal_phone: str) -> int:
-    return _hash(account, "phone", normal_phone)
+    return _hash(account, "phone", normal_phone) >> (64 - BITS)
 
 
 def of_flag(account: str, name: str, value: bool) -> int:
-    return _hash(account, name, str(value))
+    return _repeated_hash(account, name, str(value)) >> (64 - BITS)
 
 
 def of_path(account: str, path: Path) -> int:
     """The term of a metadata path that exists."""
-    return _hash(account, "path", *path)
+    return _repeated_hash(account, "path", *path) >> (64 - BITS)
 
 
 def of_scalar(account: str, path: Path, value: Any) -> int:
     """The term of a scalar under a metadata path, itself or as an element of the list there."""
-    return _hash(account, "value", *path, *typed(value))
+    return _hash(account, "value", *path, *typed(value)) >> (64 - BITS)
 
 
 def typed(value: Any) -> tuple[str, str]:
@@ -75,6 +76,10 @@ def _of_members(account: str, path: Path, members: dict[str, Any]) -> Iterator[i
 
 
 def _hash(account: str, kind: str, *parts: str) -> int:
-    text = "\0".join(f"{len(part)}:{part}" for part in (account, kind, *parts))
+    text = "\0".join([f"{len(part)}:{part}" for part in (account, kind, *parts)])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True) >> (64 - BITS)
+    return int.from_bytes(digest, signed=True)
+
+
+# Contacts of an account have the same few paths, over and over.
+_repeated_hash = lru_cache(maxsize=16384)(_hash)

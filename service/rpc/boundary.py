@@ -5,38 +5,30 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 """
 
 import asyncio
-import logging
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
-from service.domain.errors import (
-    Internal,
-    InvalidField,
-    ReaderStalled,
-    ServiceError,
-    ShuttingDown,
-    Violation,
-)
+from service.domain.errors import ReaderStalled, ShuttingDown
 from service.rpc import auth
+from service.rpc.call import Call, Method
 from service.rpc.slots import Slots
 from service.rpc.status import wire_error
 
 _DRAIN_MOMENT_SECONDS = 0.1
 _DRAIN_ROUNDS = 20
 
-log = logging.getLogger(__name__)
-
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Any  # grpc.RpcMethodHandler, generic in its types only
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+# What the client sent before its request. gRPC has it at hand for the interceptor, and converts it anew for
+# each question to the context.
+_metadata: ContextVar[Any] = ContextVar("metadata")
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -74,6 +66,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         if path not in self._handlers:
             handler = await continuation(handler_call_details)
             self._handlers[path] = self._bounded(self._methods[path], handler)
+        _metadata.set(handler_call_details.invocation_metadata)
         return self._handlers[path]
 
     async def drain(self) -> None:
@@ -92,104 +85,73 @@ class Boundary(grpc.aio.ServerInterceptor):
         """Returns when no call is in its servicer any more; server.stop() may return earlier."""
         await self._idle.wait()
 
-    def _bounded(self, method: MethodDescriptor, handler: Any) -> Handler:
-        if not method.server_streaming:
+    def _bounded(self, descriptor: MethodDescriptor, handler: Any) -> Handler:
+        method = Method(descriptor)
+        if not method.streams:
 
             async def unary(raw: bytes, context: Context) -> Any:
-                with self._call(method, context) as call:
-                    try:
-                        return await handler.unary_unary(self._admit(call, raw), context)
-                    except Exception as error:  # noqa: BLE001 (the one place that catches all)
-                        wire = wire_error(call.failed(error))
+                call = self._begin(method)
+                try:
+                    return await handler.unary_unary(self._admit(call, raw), context)
+                except asyncio.CancelledError:
+                    call.code = "CANCELLED"
+                    raise
+                except Exception as error:  # noqa: BLE001 (the one place that catches all)
+                    wire = wire_error(call.failed(error))
                     return await context.abort(wire.code, wire.message, wire.trailing_metadata)
+                finally:
+                    self._end(call)
 
             return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
 
         async def stream(raw: bytes, context: Context) -> None:
-            with self._call(method, context) as call:
-                try:
-                    await handler.unary_stream(self._admit(call, raw), _Outlet(context, self._stall_seconds))
-                except grpc.aio.InternalError:
-                    # A blocked write to a client that has gone: its cancellation, not our fault.
-                    call.code = "CANCELLED"
-                except Exception as error:  # noqa: BLE001 (the one place that catches all)
-                    # Not abort: on a stalled reader it would hang until the client drains.
-                    wire = wire_error(call.failed(error))
-                    context.set_trailing_metadata(wire.trailing_metadata)
-                    context.set_code(wire.code)
-                    context.set_details(wire.message)
+            call = self._begin(method)
+            try:
+                await handler.unary_stream(self._admit(call, raw), _Outlet(context, self._stall_seconds))
+            except asyncio.CancelledError:
+                call.code = "CANCELLED"
+                raise
+            except grpc.aio.InternalError:
+                # A blocked write to a client that has gone: its cancellation, not our fault.
+                call.code = "CANCELLED"
+            except Exception as error:  # noqa: BLE001 (the one place that catches all)
+                # Not abort: on a stalled reader it would hang until the client drains.
+                wire = wire_error(call.failed(error))
+                context.set_trailing_metadata(wire.trailing_metadata)
+                context.set_code(wire.code)
+                context.set_details(wire.message)
+            finally:
+                self._end(call)
 
         return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
 
-    def _admit(self, call: "_Call", raw: bytes) -> Any:
+    def _begin(self, method: Method) -> Call:
+        self._calls += 1
+        self._idle.clear()
+        return Call(method)
+
+    def _admit(self, call: Call, raw: bytes) -> Any:
         if self._draining:
             self._refused += 1
             raise ShuttingDown
-        metadata = dict(call.context.invocation_metadata() or ())
+        metadata = dict(_metadata.get())
         principal = auth.authenticate(self._credentials, metadata)
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
-        if call.method.server_streaming:
-            call.holds.enter_context(self._export_slots.held(account))
-        auth.authorise(principal, call.method.name)
-        request = _parsed(call.method, raw)
-        auth.authorise(principal, call.method.name, request)
+        if call.method.streams:
+            self._export_slots.take(account)
+            call.release = partial(self._export_slots.give_back, account)
+        method = call.method
+        auth.authorise(principal, method.name)
+        request = method.parsed(raw)
+        auth.authorise(principal, method.name, request)
         return request
 
-    @contextmanager
-    def _call(self, method: MethodDescriptor, context: Context) -> "Iterator[_Call]":
-        call = _Call(method, context)
-        self._calls += 1
-        self._idle.clear()
-        try:
-            with call.holds:
-                yield call
-        except asyncio.CancelledError:
-            call.code = "CANCELLED"
-            raise
-        finally:
-            self._calls -= 1
-            if not self._calls:
-                self._idle.set()
-            call.log()
-
-
-class _Call:
-    """One call: what it holds until its end, and what its log line says."""
-
-    def __init__(self, method: MethodDescriptor, context: Context) -> None:
-        self.method = method
-        self.context = context
-        self.holds = ExitStack()
-        self.code = "OK"
-        self.reason: str | None = None
-        self.account: str | None = None
-        self.principal: str | None = None
-        self.request_id = secrets.token_hex(8)
-        self._started = time.perf_counter()
-
-    def failed(self, error: Exception) -> ServiceError:
-        """The error for the caller; one that is not ours is logged in full and told in none."""
-        if not isinstance(error, ServiceError):
-            facts = {"method": self.method.name, "request_id": self.request_id}
-            log.error("a call failed", extra=facts, exc_info=error)
-            error = Internal(self.request_id)
-        self.code, self.reason = error.code, error.reason
-        return error
-
-    def log(self) -> None:
-        log.info(
-            "call",
-            extra={
-                "method": self.method.name,
-                "code": self.code,
-                "reason": self.reason,
-                "account": self.account,
-                "principal": self.principal,
-                "milliseconds": round((time.perf_counter() - self._started) * 1000, 2),
-                "request_id": self.request_id,
-            },
-        )
+    def _end(self, call: Call) -> None:
+        self._calls -= 1
+        if not self._calls:
+            self._idle.set()
+        call.end()
 
 
 class _Outlet:
@@ -213,11 +175,3 @@ def _look_at(writing: "asyncio.Future[None]") -> None:
     # A write that its caller no longer awaits fails when the client leaves: nothing to report.
     if not writing.cancelled():
         writing.exception()
-
-
-def _parsed(method: MethodDescriptor, raw: bytes) -> Any:
-    try:
-        return GetMessageClass(method.input_type).FromString(raw)
-    except DecodeError as error:
-        rule = f"does not parse as {method.input_type.full_name}"
-        raise InvalidField(Violation("request", rule)) from error

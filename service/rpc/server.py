@@ -1,6 +1,7 @@
 """Where the real things are chosen and joined: store, boundary, servicer, health, reflection."""
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -106,7 +107,8 @@ class Server:
     def __init__(self, config: Config, mongodb_uri: str, revive: Revive) -> None:
         self._config = config
         self._mongodb_uri = mongodb_uri
-        self.store = Store(connect(mongodb_uri), config.database, Gate(seconds=config.store_timeout))
+        gate = Gate(seconds=config.store_timeout)
+        self.store = Store(connect(mongodb_uri), config.database, gate, batching=config.batching)
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
         self._boundary = Boundary(SERVICE, credentials(config), self.export_slots, config.stall_timeout)
         self._health = health.HealthServicer()
@@ -130,6 +132,7 @@ class Server:
         await self.readiness.start()
         await self.readiness.look()
         await self._grpc.start()
+        _spare_garbage_collection()
         self._following = asyncio.create_task(self.readiness.follow())
 
     async def fails(self) -> None:
@@ -189,6 +192,13 @@ def check_grpc() -> None:
     found = tuple(int(part) for part in grpc.__version__.split(".")[:2])
     if found < _OLDEST_GRPC:
         raise CannotServe(f"grpcio {grpc.__version__} is too old, 1.84 is needed")
+
+
+def _spare_garbage_collection() -> None:
+    # What is loaded by now stays, and need not be looked through again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _keys(file: Path) -> list[bytes]:

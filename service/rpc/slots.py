@@ -1,8 +1,6 @@
 """How many streams may run at once: slots of an account, and of the process."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from service.domain.errors import ExportSlotsFull
 
@@ -19,17 +17,15 @@ class Slots:
     def taken(self) -> int:
         return self._taken.total()
 
-    @contextmanager
-    def held(self, account: str) -> Iterator[None]:
-        """A slot for the time of the block; raises ExportSlotsFull."""
+    def take(self, account: str) -> None:
+        """A slot until it is given back; raises ExportSlotsFull."""
         if self._taken[account] >= self._of_account:
             raise ExportSlotsFull("this account")
         if self._taken.total() >= self._of_process:
             raise ExportSlotsFull("this replica")
         self._taken[account] += 1
-        try:
-            yield
-        finally:
-            self._taken[account] -= 1
-            if not self._taken[account]:
-                del self._taken[account]
+
+    def give_back(self, account: str) -> None:
+        self._taken[account] -= 1
+        if not self._taken[account]:
+            del self._taken[account]

@@ -3,10 +3,14 @@
 import re
 from typing import Any
 
+from bson.codec_options import CodecOptions
+
 from service.domain import terms
 from service.domain.contact import TEXT_FIELDS, Contact, Metadata
 
 Document = dict[str, Any]
+
+OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 # A dot or dollar in a key means something to queries, a NUL ends it, and {"$ref": ...} decodes as a DBRef.
 _ESCAPES = {ord("%"): "%25", ord("."): "%2E", ord("$"): "%24", 0: "%00"}
@@ -48,6 +52,12 @@ def from_document(document: Document) -> Contact:
         metadata=unescaped(found("metadata", {})),
         verified_at=found("verified_at"),
     )
+
+
+def stored_id(raw: bytes) -> str:
+    """The id of an encoded document: MongoDB keeps it as the first element."""
+    end = 13 + int.from_bytes(raw[9:13], "little") - 1
+    return raw[13:end].decode()
 
 
 def unescaped(stored: Metadata) -> Metadata:

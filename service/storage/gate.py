@@ -6,8 +6,8 @@ semaphore smaller than the pool: cancelled callers leave at once, what they bega
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo.errors import (
@@ -42,10 +42,11 @@ class Gate:
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
         await self._slot()
-        task = asyncio.create_task(self._own(operation, seconds or self._seconds))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._task(self._operated(operation, seconds or self._seconds)))
+
+    def own(self, operation: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """The operation as a task that waits for its slot itself, for what belongs to no single caller."""
+        return self._task(self._queued(operation))
 
     async def drained(self) -> None:
         """Returns when no operation runs any more; each ends by its own deadline."""
@@ -53,13 +54,26 @@ class Gate:
             await asyncio.wait(self._running)
 
     async def _slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
         try:
             async with asyncio.timeout(self._seconds):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise (StoreTimeout() if self._answers else StoreUnavailable()) from error
 
-    async def _own(self, operation: Callable[[], Awaitable[T]], seconds: float) -> T:
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _queued(self, operation: Callable[[], Awaitable[T]]) -> T:
+        await self._slot()
+        return await self._operated(operation, self._seconds)
+
+    async def _operated(self, operation: Callable[[], Awaitable[T]], seconds: float) -> T:
         try:
             with pymongo.timeout(seconds):
                 result = await operation()

@@ -5,15 +5,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from itertools import pairwise
 
 import bson
-from bson.codec_options import CodecOptions
 
 from service.domain.contact import Contact
-from service.storage.documents import Document, from_document
+from service.storage.documents import OPTIONS, from_document
 
 # fetch(after, count): at most `count` documents behind the id `after`, one behind the other as BSON.
 Fetch = Callable[[str, int], Awaitable[bytes]]
-
-OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 # About 1 MiB a reply: one in work and one on its way stay far below the 8 MiB of a stalled reader.
 _REPLY_BYTES = 1024 * 1024

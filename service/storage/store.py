@@ -27,10 +27,11 @@ from service.domain.errors import (
 from service.domain.filters import Selection
 from service.storage import indexes
 from service.storage.deletion import Deletions
-from service.storage.documents import Document, from_document, to_document
+from service.storage.documents import OPTIONS, Document, to_document
 from service.storage.gate import POOL_SIZE, Gate
 from service.storage.queries import query
-from service.storage.scan import OPTIONS, scan
+from service.storage.records import IdentityKey, Records
+from service.storage.scan import scan
 
 # 64 writers on one contact all get their turn; a writer sleeps at most 50 ms between two rounds.
 _ROUNDS = 64
@@ -63,7 +64,9 @@ class Store:
     while the unique index is missing.
     """
 
-    def __init__(self, client: AsyncMongoClient[Document], database: str, gate: Gate) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[Document], database: str, gate: Gate, *, batching: bool = True
+    ) -> None:
         self._client = client
         self._database = client.get_database(
             database,
@@ -76,6 +79,9 @@ class Store:
         self._settings: AsyncCollection[Document] = self._database[indexes.SETTINGS]
         self._deletions = Deletions(self._database[indexes.DELETIONS], gate)
         self._gate = gate
+        self._records = Records(self._contacts, gate, batching=batching)
+        # The contacts that this process is inserting.
+        self._births: dict[IdentityKey, asyncio.Future[None]] = {}
         self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
         # Known after the first look at the database.
         self._missing: set[str] | None = None
@@ -87,23 +93,22 @@ class Store:
         that an earlier call with the same request id made.
         """
         if draft.fingerprint:
-            return await self._get_or_create(account, draft, draft.fingerprint, trusted=True)
-        if request_id:
+            fingerprint = draft.fingerprint
+        elif request_id:
             fingerprint = identity.request_fingerprint(account, request_id)
         else:
             fingerprint = identity.random_fingerprint(secrets.token_bytes(20))
-        return await self._get_or_create(account, draft, fingerprint, trusted=False)
+        # Mostly it is new: inserted unseen, and looked for only when it turns out to be there.
+        return await self._get_or_create(account, draft, fingerprint, probably_new=True)
 
     async def ensure(self, account: str, draft: Draft) -> tuple[Contact, bool]:
         """The one contact of this person and whether it is new; raises NoIdentity."""
-        if draft.fingerprint:
-            return await self._get_or_create(account, draft, draft.fingerprint, trusted=True)
-        fingerprint = identity.derived_fingerprint(account, draft)
-        return await self._get_or_create(account, draft, fingerprint, trusted=False)
+        fingerprint = draft.fingerprint or identity.derived_fingerprint(account, draft)
+        return await self._get_or_create(account, draft, fingerprint)
 
     async def get(self, account: str, contact_id: str) -> Contact:
         """Raises InvalidField (empty id), ContactNotOwned or ContactNotFound."""
-        found = await self._find(account, _id=ids.owned(account, contact_id))
+        found = await self._records.by_id(account, ids.owned(account, contact_id))
         if found is None:
             raise ContactNotFound
         return found
@@ -133,7 +138,7 @@ class Store:
         self._check_writable()
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
-        found = await self._find(account, _id=ids.owned(account, contact_id))
+        found = await self._records.by_id(account, ids.owned(account, contact_id))
         if found and await self._remove(account, found, etag):
             return await self._deletions.close(account, contact_id, _now())
         receipt = await self._deletions.close(account, contact_id, _now())
@@ -189,29 +194,35 @@ class Store:
         await self._client.close()
 
     async def _get_or_create(
-        self, account: str, draft: Draft, fingerprint: str, *, trusted: bool
+        self, account: str, draft: Draft, fingerprint: str, *, probably_new: bool = False
     ) -> tuple[Contact, bool]:
         self._check_writable()
+        trusted = bool(draft.fingerprint)
+        identity_key = (account, fingerprint, trusted)
+        look = not probably_new
         for attempt in range(_ROUNDS):
-            if found := await self._find(account, fingerprint=fingerprint, trusted=trusted):
+            if birth := self._births.get(identity_key):
+                await asyncio.wait({birth})
+                look = True
+            if look and (found := await self._records.by_identity(*identity_key)):
                 return found, False
-            newborn = contacts.born(self._ids.mint(account), draft, fingerprint, trusted=trusted)
-            if await self._inserted(to_document(account, newborn)):
-                return newborn, True
-            # The winner's contact may not have reached a majority yet, or is deleted again.
-            await _pause(attempt)
+            look = True
+            if identity_key not in self._births:
+                newborn = contacts.born(self._ids.mint(account), draft, fingerprint, trusted=trusted)
+                if await self._gives_birth(identity_key, newborn):
+                    return newborn, True
+                # The winner's contact may not have reached a majority yet, or is deleted again.
+                await _pause(attempt)
         raise WriteConflict
 
-    async def _find(self, account: str, **key: str | bool) -> Contact | None:
-        document = await self._gate.run(lambda: self._contacts.find_one({"account": account, **key}))
-        return from_document(document) if document else None
-
-    async def _inserted(self, document: Document) -> bool:
+    async def _gives_birth(self, identity_key: IdentityKey, newborn: Contact) -> bool:
+        # One at a time for each person: who comes meanwhile waits, and reads what has become of it.
+        self._births[identity_key] = birth = asyncio.get_running_loop().create_future()
         try:
-            await self._gate.run(lambda: self._contacts.insert_one(document))
-        except DuplicateKeyError:
-            return False
-        return True
+            return await self._records.insert(identity_key[0], newborn)
+        finally:
+            del self._births[identity_key]
+            birth.set_result(None)
 
     async def _swap(self, account: str, stored: Contact, changed: Contact) -> bool:
         document = to_document(account, changed)
@@ -224,7 +235,8 @@ class Store:
         try:
             result = await self._gate.run(lambda: self._contacts.replace_one(expected, document))
         except DuplicateKeyError as error:
-            if taken := await self._find(account, fingerprint=changed.fingerprint, trusted=changed.trusted):
+            taken = await self._records.by_identity(account, changed.fingerprint, changed.trusted)
+            if taken:
                 raise FingerprintTaken(taken.id) from error
             return False
         return result.matched_count == 1
@@ -236,7 +248,7 @@ class Store:
         key: dict[str, Any] = {"_id": found.id, "account": account}
         guard = {"rev": found.rev} if etag else {}
         result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
-        if etag and not result.deleted_count and await self._find(account, _id=found.id):
+        if etag and not result.deleted_count and await self._records.by_id(account, found.id):
             await self._deletions.withdraw(account, found.id)
             raise EtagMismatch
         return result.deleted_count == 1

@@ -1,12 +1,16 @@
 """Log lines: an allow-list of facts, and no text of the driver."""
 
+import io
 import json
 import logging
+import subprocess
+import sys
+import threading
 
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from service.ops.logs import ConsoleFormatter, JsonFormatter
+from service.ops.logs import ConsoleFormatter, JsonFormatter, LineWriter
 
 SECRET = "ann@example.com"
 
@@ -46,3 +50,51 @@ def test_a_driver_error_is_logged_without_its_text(formatter: logging.Formatter)
     assert "11000" in line
     assert "RuntimeError: a bug" in line
     assert "test_a_driver_error_is_logged_without_its_text" in line
+
+
+class Recorder(io.StringIO):
+    """A stream that counts its writes and tells of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        count = super().write(text)
+        self.written.set()
+        return count
+
+
+def test_lines_are_written_together_after_a_moment() -> None:
+    """A thousand lines are one write, a moment later, in their order."""
+    stream = Recorder()
+    writer = LineWriter(stream)
+    for number in range(1000):
+        writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, str(number), (), None))
+    assert stream.written.wait(10)
+    writer.flush()
+    assert stream.getvalue().split() == [str(number) for number in range(1000)]
+    assert stream.writes <= 3
+
+
+def test_a_warning_is_written_at_once() -> None:
+    """With all lines before it: what led to a crash is not in a buffer."""
+    stream = Recorder()
+    writer = LineWriter(stream)
+    for level in (logging.INFO, logging.WARNING):
+        writer.handle(logging.LogRecord("service.x", level, "f", 1, str(level), (), None))
+    assert stream.getvalue().split() == ["20", "30"]
+
+
+def test_the_last_lines_are_written_when_the_process_ends() -> None:
+    """No line is lost by an orderly end, however soon it comes."""
+    code = """
+import logging
+from service.ops import logs
+logs.configure("console", "info")
+logging.getLogger("service.x").info("the last line")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "the last line" in ended.stderr

@@ -60,11 +60,15 @@ async def test_a_refused_export_takes_no_slot(client: Client) -> None:
 def test_an_account_leaves_slots_to_others() -> None:
     """One account may have its own number only, all together those of the process."""
     slots = Slots(of_account=2, of_process=3)
-    with slots.held("a"), slots.held("a"):
-        with pytest.raises(ExportSlotsFull, match="account"):
-            slots.held("a").__enter__()
-        with slots.held("b"), pytest.raises(ExportSlotsFull, match="replica"):
-            slots.held("c").__enter__()
+    slots.take("a")
+    slots.take("a")
+    with pytest.raises(ExportSlotsFull, match="account"):
+        slots.take("a")
+    slots.take("b")
+    with pytest.raises(ExportSlotsFull, match="replica"):
+        slots.take("c")
+    for account in ("a", "b", "a"):
+        slots.give_back(account)
     assert slots.taken == 0
 
 

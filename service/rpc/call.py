@@ -1,0 +1,84 @@
+"""One call of one method: how its request is read, what it holds until its end, what its log line says."""
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from service.domain.errors import Internal, InvalidField, ServiceError, Violation
+
+log = logging.getLogger(__name__)
+
+# Of this process, then counted: asking the system for randomness takes longer than all else a call needs.
+_process = secrets.token_hex(4)
+_numbers = itertools.count(1)
+
+
+class Method:
+    """What is known of a method before it is called."""
+
+    def __init__(self, descriptor: MethodDescriptor) -> None:
+        self.name = descriptor.name
+        self.streams: bool = descriptor.server_streaming
+        self._request = GetMessageClass(descriptor.input_type)
+
+    def parsed(self, raw: bytes) -> Any:
+        """The request; raises InvalidField when the bytes are none."""
+        try:
+            return self._request.FromString(raw)
+        except DecodeError as error:
+            rule = f"does not parse as {self._request.DESCRIPTOR.full_name}"
+            raise InvalidField(Violation("request", rule)) from error
+
+
+class Call:
+    """A call from its arrival to its log line."""
+
+    __slots__ = ("_started", "account", "code", "method", "principal", "reason", "release", "request_id")
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.request_id = f"{_process}{next(_numbers):08x}"
+        self.code = "OK"
+        self.reason: str | None = None
+        self.account: str | None = None
+        self.principal: str | None = None
+        self.release: Callable[[], None] | None = None
+        self._started = time.perf_counter()
+
+    def failed(self, error: Exception) -> ServiceError:
+        """The error for the caller; one that is not ours is logged in full and told in none."""
+        if not isinstance(error, ServiceError):
+            facts = {"method": self.method.name, "request_id": self.request_id}
+            log.error("a call failed", extra=facts, exc_info=error)
+            error = Internal(self.request_id)
+        self.code, self.reason = error.code, error.reason
+        return error
+
+    def end(self) -> None:
+        """Lets go of what it holds, and writes the line."""
+        if self.release:
+            self.release()
+        if not log.isEnabledFor(logging.INFO):
+            return
+        # Not log.info: a third of its time goes into finding out from where it is called.
+        facts = {
+            "name": log.name,
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": "call",
+            "method": self.method.name,
+            "code": self.code,
+            "reason": self.reason,
+            "account": self.account,
+            "principal": self.principal,
+            "milliseconds": round((time.perf_counter() - self._started) * 1000, 2),
+            "request_id": self.request_id,
+        }
+        log.handle(logging.makeLogRecord(facts))

@@ -1,0 +1,43 @@
+"""A door between driver and mongod that a test can shut in the middle of a conversation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class Proxy:
+    """Passes bytes on; closes the connection at the next message that holds `stumbles_at`, instead."""
+
+    def __init__(self, target: int) -> None:
+        self.stumbles_at = b""
+        self._target = target
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection("127.0.0.1", self._target)
+        backwards = asyncio.create_task(self._pass(back, writer))
+        with suppress(ConnectionError):
+            while message := await reader.read(65536):
+                if self.stumbles_at and self.stumbles_at in message:
+                    self.stumbles_at = b""
+                    break
+                there.write(message)
+        backwards.cancel()
+        for each in (there, writer):
+            each.close()
+            with suppress(ConnectionError):
+                await each.wait_closed()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while message := await reader.read(65536):
+            writer.write(message)
+
+
+@asynccontextmanager
+async def proxied(port: int) -> AsyncIterator[tuple[Proxy, int]]:
+    """The proxy before that port, and its own."""
+    proxy = Proxy(port)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    try:
+        yield proxy, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
