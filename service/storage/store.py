@@ -138,9 +138,14 @@ class Store:
         self._check_writable()
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
-        found = await self._records.by_id(account, ids.owned(account, contact_id))
-        if found and await self._remove(account, found, etag):
-            return await self._deletions.close(account, contact_id, _now())
+        for attempt in range(_ROUNDS):
+            found = await self._records.by_id(account, ids.owned(account, contact_id))
+            if found is None:
+                break
+            if await self._remove(account, found, etag):
+                return await self._deletions.close(account, contact_id, _now())
+            # Deleted by somebody else, or it has another fingerprint now.
+            await _pause(attempt)
         receipt = await self._deletions.close(account, contact_id, _now())
         if not allow_missing:
             raise ContactNotFound
@@ -245,7 +250,8 @@ class Store:
         if etag and etag != found.etag:
             raise EtagMismatch
         await self._deletions.open(account, found.id, _now())
-        key: dict[str, Any] = {"_id": found.id, "account": account}
+        # With the fingerprint, as every write: it is what a sharded cluster routes by.
+        key: dict[str, Any] = {"_id": found.id, "account": account, "fingerprint": found.fingerprint}
         guard = {"rev": found.rev} if etag else {}
         result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
         if etag and not result.deleted_count and await self._records.by_id(account, found.id):

@@ -155,6 +155,16 @@ async def test_deletions_with_allow_missing_at_once_all_succeed(client: Client) 
     assert answers[0].receipt.id
 
 
+async def test_a_deletion_meets_a_change_of_the_fingerprint(client: Client) -> None:
+    """Writes are found by fingerprint; a deletion that comes between two of them still deletes."""
+    for turn in range(20):
+        born = await client.create(fingerprint=f"before|{turn}")
+        update = client.update({"id": born.id, "fingerprint": f"after|{turn}"})
+        _, deleted = await asyncio.gather(update, delete(client, born.id), return_exceptions=True)
+        assert isinstance(deleted, DeleteContactResponse)
+        assert (await client.failure("GetContact", id=born.id)).reason == "CONTACT_NOT_FOUND"
+
+
 async def test_update_and_delete_race(client: Client) -> None:
     """An update never brings a deleted contact back, and a deletion with an etag never takes a newer one."""
     for turn in range(20):

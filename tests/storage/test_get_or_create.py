@@ -1,4 +1,4 @@
-"""Get-or-create under concurrency: one birth, nobody hurt by a cancelled rival, and everybody's own writes seen."""
+"""Get-or-create under concurrency: one birth, no harm by a cancelled rival, everybody's own writes seen."""
 
 import asyncio
 from collections.abc import AsyncIterator
