@@ -26,11 +26,11 @@ from service.domain.errors import (
 )
 from service.domain.filters import Selection
 from service.storage import indexes
+from service.storage.by_key import ContactsByKey, IdentityKey
 from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, to_document
 from service.storage.gate import POOL_SIZE, Gate
 from service.storage.queries import query
-from service.storage.records import IdentityKey, Records
 from service.storage.scan import scan
 
 # 64 writers on one contact all get their turn; a writer sleeps at most 50 ms between two rounds.
@@ -79,7 +79,7 @@ class Store:
         self._settings: AsyncCollection[Document] = self._database[indexes.SETTINGS]
         self._deletions = Deletions(self._database[indexes.DELETIONS], gate)
         self._gate = gate
-        self._records = Records(self._contacts, gate, batching=batching)
+        self._by_key = ContactsByKey(self._contacts, gate, batching=batching)
         # The contacts that this process is inserting.
         self._births: dict[IdentityKey, asyncio.Future[None]] = {}
         self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
@@ -108,7 +108,7 @@ class Store:
 
     async def get(self, account: str, contact_id: str) -> Contact:
         """Raises InvalidField (empty id), ContactNotOwned or ContactNotFound."""
-        found = await self._records.by_id(account, ids.owned(account, contact_id))
+        found = await self._by_key.by_id(account, ids.owned(account, contact_id))
         if found is None:
             raise ContactNotFound
         return found
@@ -139,7 +139,7 @@ class Store:
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
         for attempt in range(_ROUNDS):
-            found = await self._records.by_id(account, ids.owned(account, contact_id))
+            found = await self._by_key.by_id(account, ids.owned(account, contact_id))
             if found is None:
                 break
             if await self._remove(account, found, etag):
@@ -209,7 +209,7 @@ class Store:
             if birth := self._births.get(identity_key):
                 await asyncio.wait({birth})
                 look = True
-            if look and (found := await self._records.by_identity(*identity_key)):
+            if look and (found := await self._by_key.by_identity(*identity_key)):
                 return found, False
             look = True
             if identity_key not in self._births:
@@ -224,7 +224,7 @@ class Store:
         # One at a time for each person: who comes meanwhile waits, and reads what has become of it.
         self._births[identity_key] = birth = asyncio.get_running_loop().create_future()
         try:
-            return await self._records.insert(identity_key[0], newborn)
+            return await self._by_key.insert(identity_key[0], newborn)
         finally:
             del self._births[identity_key]
             birth.set_result(None)
@@ -240,7 +240,7 @@ class Store:
         try:
             result = await self._gate.run(lambda: self._contacts.replace_one(expected, document))
         except DuplicateKeyError as error:
-            taken = await self._records.by_identity(account, changed.fingerprint, changed.trusted)
+            taken = await self._by_key.by_identity(account, changed.fingerprint, changed.trusted)
             if taken:
                 raise FingerprintTaken(taken.id) from error
             return False
@@ -254,7 +254,7 @@ class Store:
         key: dict[str, Any] = {"_id": found.id, "account": account, "fingerprint": found.fingerprint}
         guard = {"rev": found.rev} if etag else {}
         result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
-        if etag and not result.deleted_count and await self._records.by_id(account, found.id):
+        if etag and not result.deleted_count and await self._by_key.by_id(account, found.id):
             await self._deletions.withdraw(account, found.id)
             raise EtagMismatch
         return result.deleted_count == 1

@@ -28,7 +28,7 @@ IdKey = tuple[str, str]
 IdentityKey = tuple[str, str, bool]
 
 
-class Records:
+class ContactsByKey:
     """Finds and inserts contacts one at a time. Without `batching` each goes on its own, the same way."""
 
     def __init__(self, collection: AsyncCollection[Document], gate: Gate, *, batching: bool = True) -> None:
