@@ -119,7 +119,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                     context.set_code(wire.code)
                     context.set_details(wire.message)
 
-        return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+        return grpc.unary_stream_rpc_method_handler(stream, None, _serialized)
 
     def _admit(self, call: "_Call", raw: bytes) -> Any:
         if self._draining:
@@ -213,6 +213,11 @@ def _look_at(writing: "asyncio.Future[None]") -> None:
     # A write that its caller no longer awaits fails when the client leaves: nothing to report.
     if not writing.cancelled():
         writing.exception()
+
+
+def _serialized(message: Any) -> bytes:
+    # An export writes the bytes of its messages itself.
+    return message if isinstance(message, bytes) else bytes(message.SerializeToString())
 
 
 def _parsed(method: MethodDescriptor, raw: bytes) -> Any:

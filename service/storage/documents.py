@@ -3,10 +3,13 @@
 import re
 from typing import Any
 
+from bson.codec_options import CodecOptions
+
 from service.domain import terms
 from service.domain.contact import TEXT_FIELDS, Contact, Metadata
 
 Document = dict[str, Any]
+OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 # A dot or dollar in a key means something to queries, a NUL ends it, and {"$ref": ...} decodes as a DBRef.
 _ESCAPES = {ord("%"): "%25", ord("."): "%2E", ord("$"): "%24", 0: "%00"}

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.contact import Contact
-from service.storage.documents import from_document, to_document
-from service.storage.scan import OPTIONS
+from service.storage.documents import OPTIONS, from_document, to_document
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 ID = "ct_5ABN2V1N9DM801M854PC5VD7WQAK5AE0867PT6"

@@ -15,8 +15,8 @@ from service.domain.errors import ContactNotFound, ContactNotOwned, FingerprintT
 from service.domain.filters import ContactFilter, Selection
 from service.domain.update import Change
 from service.storage import store as store_module
+from service.storage.documents import OPTIONS
 from service.storage.gate import Gate
-from service.storage.scan import OPTIONS
 from service.storage.store import MongodbUriInvalid, Store, connect
 from tests.storage.conftest import Stored
 
