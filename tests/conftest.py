@@ -12,13 +12,33 @@ from service import config as configuration
 from service.rpc import token_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES
 from service.rpc.server import Server
+from service.storage import transcode
 from service.storage.mongod import EmbeddedMongod
+from service.storage.transcode import Transcoder
 from tests.client import Client
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mongodb-uri", help="test on this MongoDB replica set instead of an own mongod")
     parser.addoption("--no-batching", action="store_true", help="the session's server sends no batches")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not transcode.IS_NATIVE:
+        terminalreporter.section("THE COMPILED PART WAS NOT TESTED", red=True)
+        terminalreporter.line(
+            "It was not built: .venv/setup.log says why (a C compiler, the headers of Python)."
+        )
+
+
+@pytest.fixture(params=["python", "native"])
+def transcoder(request: pytest.FixtureRequest) -> Transcoder:
+    """Both ways from documents to records, one after the other."""
+    if request.param == "python":
+        return transcode.Python()
+    if not transcode.IS_NATIVE:
+        pytest.skip("the compiled part is not built")
+    return transcode.Native()
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +89,12 @@ async def server(
 async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(str(server.address)) as channel:
         yield channel
+
+
+@pytest.fixture
+def each_way(server: Server, transcoder: Transcoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's server exports both ways, one after the other."""
+    monkeypatch.setattr(server.store, "_transcoder", transcoder)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ An encoder is the one seam between the export and its formats. The file is `head
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -39,8 +40,12 @@ _ESCAPES = tuple((raw.encode(), escape.encode()) for raw, escape in _LINE_ENDS)
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One text format. `record` gives one contact as bytes, without what stands between two."""
+    """One format. `record` gives one contact as bytes, without what stands between two.
 
+    Under `name` the compiled part of the storage knows the format; its records are the same bytes.
+    """
+
+    name: str
     content_type: str
     record: Callable[[Contact], bytes]
     head: bytes = b""
@@ -50,15 +55,29 @@ class Encoder:
     columns: tuple[str, ...] = ()
 
 
+class Piece(NamedTuple):
+    """Records, joined by the separator of their format, and the id of the last one."""
+
+    text: bytes
+    records: int
+    last_id: str
+
+
 def json_lines() -> Encoder:
     """One JSON object a line, each ended by a line feed."""
-    return Encoder("application/jsonl", lambda contact: json_object(contact) + b"\n")
+    return Encoder("jsonl", "application/jsonl", lambda contact: json_object(contact) + b"\n")
 
 
 def json_array() -> Encoder:
     """One JSON array, one object a line."""
     return Encoder(
-        "application/json", json_object, head=b"[\n", separator=b",\n", tail=b"\n]\n", empty=b"[]\n"
+        "json",
+        "application/json",
+        json_object,
+        head=b"[\n",
+        separator=b",\n",
+        tail=b"\n]\n",
+        empty=b"[]\n",
     )
 
 
@@ -67,6 +86,7 @@ def comma_separated(*, safe: bool, bom: bool) -> Encoder:
     header = (("\ufeff" if bom else "") + ",".join(COLUMNS) + csv_text.LINE_END).encode()
     cell = csv_text.safe_cell if safe else csv_text.raw_cell
     return Encoder(
+        "csv-safe" if safe else "csv-raw",
         "text/csv; charset=utf-8",
         lambda contact: csv_row(contact, cell),
         head=header,

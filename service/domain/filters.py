@@ -45,6 +45,12 @@ class ContactFilter:
     updated_after: datetime | None = None
     updated_before: datetime | None = None
 
+    @property
+    def may_collide(self) -> bool:
+        """Whether terms, which are hashes, take part in finding: then what was found is to be checked."""
+        texts = self.metadata or self.metadata_exists or self.emails or self.phones
+        return bool(texts) or self.trusted is not None or self.verified is not None
+
     def matches(self, contact: Contact) -> bool:
         """Whether the contact itself, not only its terms, is what the filter asks for."""
         return (

@@ -123,7 +123,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             finally:
                 self._end(call)
 
-        return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+        return grpc.unary_stream_rpc_method_handler(stream, None, _serialized)
 
     def _begin(self, method: Method) -> Call:
         self._calls += 1
@@ -175,3 +175,8 @@ def _look_at(writing: "asyncio.Future[None]") -> None:
     # A write that its caller no longer awaits fails when the client leaves: nothing to report.
     if not writing.cancelled():
         writing.exception()
+
+
+def _serialized(message: Any) -> bytes:
+    # An export writes the bytes of its messages itself.
+    return message if isinstance(message, bytes) else bytes(message.SerializeToString())

@@ -4,17 +4,16 @@ import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contactservice.v1 import contact_pb2, export_pb2
 from contactservice.v1.contact_service_pb2 import ExportContactsRequest, ExportContactsResponse
 from service.domain import encoding, limits, paging
-from service.domain.contact import Contact
+from service.domain.encoding import Encoder, Piece
 from service.domain.errors import InvalidField, Violation
 from service.domain.paging import ExportPosition, TokenSigner
-from service.rpc import messages
+from service.rpc import framing, messages
 from service.storage.store import Store
 
 _UNBOUNDED = 2**62
@@ -29,159 +28,114 @@ class Export:
         self._store = store
         self._signer = signer
         shape = _shape(request)
-        self._writer = _writer(*shape)
+        self._encoder = _encoder(*shape)
+        self._is_text = request.format != export_pb2.EXPORT_FORMAT_CONTACTS
         self._selection = messages.selection(account, request, contact_pb2.CONTACT_ORDER_OLDEST_FIRST)
         self._bound = paging.binding("ExportContacts", self._selection, *shape)
         self._max_records = _max_records(request.max_records)
         self._resumed = request.resume_token and signer.export_position(request.resume_token, self._bound)
+        self._hash = hashlib.sha256()
 
-    async def messages(self) -> AsyncGenerator[ExportContactsResponse, None]:
-        """Every message of the stream, in order. The caller closes it (aclosing)."""
+    async def messages(self) -> AsyncGenerator[bytes, None]:
+        """Every message of the stream, in order, as its bytes. The caller closes it (aclosing)."""
         yield self._header()
         start = self._resumed or ExportPosition(await self._store.operation_time())
         position = start
         room = 0 if start.file_closed else max(0, self._max_records - start.file_records)
         target = limits.EXPORT_FIRST_MESSAGE_BYTES
+        gathered = _Gathered()
         complete = True
-        async with aclosing(self._store.scan(self._selection, start.after, room + 1)) as slices:
-            async for contacts in slices:
-                for contact in contacts[:room]:
-                    self._writer.add(contact)
-                    if self._writer.size >= target:
-                        message, position = self._chunk(position)
+        found = self._store.records(self._selection, self._encoder, start.after, room + 1)
+        async with aclosing(found) as parts:
+            async for records in parts:
+                while records and room:
+                    piece = records.take(target - gathered.size, room)
+                    gathered.add(piece)
+                    room -= piece.records
+                    if gathered.size >= target:
+                        message, position = self._chunk(gathered, position)
                         yield message
-                        target = limits.EXPORT_MESSAGE_BYTES
-                complete = len(contacts) <= room
-                room -= min(room, len(contacts))
-        if self._writer.pending:
-            message, position = self._chunk(position)
+                        gathered, target = _Gathered(), limits.EXPORT_MESSAGE_BYTES
+                if records:
+                    complete = False
+                    break
+        if gathered.records:
+            message, position = self._chunk(gathered, position)
             yield message
-        if not start.file_closed and (closing := self._writer.closing(begun=position.file_records > 0)):
-            position = replace(position, file_closed=True, bytes=position.bytes + len(closing.data))
-            closing.resume_token = self._token(position)
-            yield closing
+        closing = self._encoder.tail if position.file_records else self._encoder.empty
+        if closing and not start.file_closed:
+            position = replace(position, file_closed=True, bytes=position.bytes + len(closing))
+            yield self._message([closing], 0, position)
         yield self._summary(start, position, complete=complete)
 
-    def _header(self) -> ExportContactsResponse:
+    def _header(self) -> bytes:
         read_time = Timestamp()
         read_time.GetCurrentTime()
         read_time.nanos -= read_time.nanos % 1_000_000
         header = export_pb2.ExportHeader(
-            content_type=self._writer.content_type, columns=self._writer.columns, read_time=read_time
+            content_type=self._encoder.content_type, columns=self._encoder.columns, read_time=read_time
         )
-        return ExportContactsResponse(header=header)
+        return ExportContactsResponse(header=header).SerializeToString()
 
-    def _chunk(self, before: ExportPosition) -> tuple[ExportContactsResponse, ExportPosition]:
-        last_id = self._writer.pending[-1]
-        count = len(self._writer.pending)
-        message = self._writer.message(begun=before.file_records > 0)
+    def _chunk(self, gathered: "_Gathered", before: ExportPosition) -> tuple[bytes, ExportPosition]:
+        encoder = self._encoder
+        texts = [
+            encoder.separator if before.file_records else encoder.head,
+            *gathered.texts(encoder.separator),
+        ]
         position = replace(
             before,
-            after=last_id,
-            records=before.records + count,
-            bytes=before.bytes + len(message.data),
-            file_records=before.file_records + count,
+            after=gathered.last_id,
+            records=before.records + gathered.records,
+            bytes=before.bytes + (sum(map(len, texts)) if self._is_text else 0),
+            file_records=before.file_records + gathered.records,
         )
-        message.record_count = count
-        message.resume_token = self._token(position)
-        return message, position
+        return self._message(texts, gathered.records, position), position
 
-    def _summary(
-        self, start: ExportPosition, end: ExportPosition, *, complete: bool
-    ) -> ExportContactsResponse:
+    def _message(self, texts: list[bytes], records: int, position: ExportPosition) -> bytes:
+        token = self._token(position)
+        if not self._is_text:
+            return framing.contacts_message(texts, records, token)
+        for text in texts:
+            self._hash.update(text)
+        return framing.data_message(texts, records, token)
+
+    def _summary(self, start: ExportPosition, end: ExportPosition, *, complete: bool) -> bytes:
         next_part = replace(end, file_records=0, file_closed=False)
         summary = export_pb2.ExportSummary(
             records=end.records - start.records,
             bytes=end.bytes - start.bytes,
-            sha256=self._writer.sha256,
+            sha256=self._hash.hexdigest() if self._is_text else "",
             complete=complete,
             total_records=end.records,
             total_bytes=end.bytes,
             next_part_token="" if complete else self._token(next_part),
         )
-        return ExportContactsResponse(summary=summary)
+        return ExportContactsResponse(summary=summary).SerializeToString()
 
     def _token(self, position: ExportPosition) -> str:
         return self._signer.sign(self._bound, position)
 
 
-class _Writer(Protocol):
-    """Gathers contacts into messages. `pending` holds the ids of those gathered, `size` their bytes."""
-
-    content_type: str
-    columns: tuple[str, ...]
-    pending: list[str]
-    size: int
-
-    @property
-    def sha256(self) -> str: ...
-    def add(self, contact: Contact) -> None: ...
-    def message(self, *, begun: bool) -> ExportContactsResponse: ...
-    def closing(self, *, begun: bool) -> ExportContactsResponse | None: ...
-
-
-class _Text:
-    """Messages of text; all of them, joined, are the file."""
-
-    def __init__(self, encoder: encoding.Encoder) -> None:
-        self.content_type = encoder.content_type
-        self.columns = encoder.columns
-        self.pending: list[str] = []
-        self.size = 0
-        self._encoder = encoder
-        self._records: list[bytes] = []
-        self._hash = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def add(self, contact: Contact) -> None:
-        record = self._encoder.record(contact)
-        self._records.append(record)
-        self.pending.append(contact.id)
-        self.size += len(record)
-
-    def message(self, *, begun: bool) -> ExportContactsResponse:
-        encoder = self._encoder
-        text = (encoder.separator if begun else encoder.head) + encoder.separator.join(self._records)
-        self._records, self.pending, self.size = [], [], 0
-        return self._data(text)
-
-    def closing(self, *, begun: bool) -> ExportContactsResponse | None:
-        text = self._encoder.tail if begun else self._encoder.empty
-        return self._data(text) if text else None
-
-    def _data(self, text: bytes) -> ExportContactsResponse:
-        self._hash.update(text)
-        return ExportContactsResponse(data=text)
-
-
-class _Contacts:
-    """Messages that hold contacts as they are."""
-
-    content_type = "application/x-protobuf; messageType=contactservice.v1.Contact"
-    columns: tuple[str, ...] = ()
-    sha256 = ""
+class _Gathered:
+    """Pieces of one message."""
 
     def __init__(self) -> None:
-        self.pending: list[str] = []
         self.size = 0
-        self._contacts: list[contact_pb2.Contact] = []
+        self.records = 0
+        self.last_id = ""
+        self._pieces: list[bytes] = []
 
-    def add(self, contact: Contact) -> None:
-        message = messages.contact(contact)
-        self._contacts.append(message)
-        self.pending.append(contact.id)
-        self.size += message.ByteSize()
+    def add(self, piece: Piece) -> None:
+        self.size += len(piece.text)
+        self.records += piece.records
+        self.last_id = piece.last_id
+        self._pieces.append(piece.text)
 
-    def message(self, *, begun: bool) -> ExportContactsResponse:  # noqa: ARG002 (no text, no beginning)
-        contacts = export_pb2.ContactList(contacts=self._contacts)
-        self._contacts, self.pending, self.size = [], [], 0
-        return ExportContactsResponse(contacts=contacts)
-
-    def closing(self, *, begun: bool) -> None:
-        pass
+    def texts(self, separator: bytes) -> list[bytes]:
+        """The pieces with the separator between any two of them."""
+        between = [text for piece in self._pieces for text in (separator, piece)]
+        return between[1:]
 
 
 def _shape(request: ExportContactsRequest) -> tuple[int, bool, bool]:
@@ -194,14 +148,14 @@ def _shape(request: ExportContactsRequest) -> tuple[int, bool, bool]:
     return chosen, request.csv.cells != export_pb2.CSV_CELLS_RAW, request.csv.bom
 
 
-def _writer(chosen: int, safe: bool, bom: bool) -> _Writer:
+def _encoder(chosen: int, safe: bool, bom: bool) -> Encoder:
     if chosen == export_pb2.EXPORT_FORMAT_CONTACTS:
-        return _Contacts()
+        return framing.contact_messages()
     if chosen == export_pb2.EXPORT_FORMAT_CSV:
-        return _Text(encoding.comma_separated(safe=safe, bom=bom))
+        return encoding.comma_separated(safe=safe, bom=bom)
     if chosen == export_pb2.EXPORT_FORMAT_JSON:
-        return _Text(encoding.json_array())
-    return _Text(encoding.json_lines())
+        return encoding.json_array()
+    return encoding.json_lines()
 
 
 def _max_records(asked: int) -> int:

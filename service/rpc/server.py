@@ -26,6 +26,7 @@ from service.rpc.health import Readiness, Revive
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
+from service.storage import transcode
 from service.storage.gate import Gate
 from service.storage.store import Store, connect
 
@@ -154,6 +155,8 @@ class Server:
         """Says that the service serves: a log line, and the ready file."""
         facts = {"address": str(self.address), "database": self._config.database, "pid": os.getpid()}
         log.info("serving", extra=facts)
+        if not transcode.IS_NATIVE:
+            log.info("the compiled part is not built: exports are written by Python, which takes longer")
         if self._config.ready_file:
             facts |= {"ops_address": None, "mongodb_uri": without_credentials(self._mongodb_uri)}
             _write_whole(self._config.ready_file, orjson.dumps(facts) + b"\n")

@@ -9,6 +9,7 @@ from service.domain import terms
 from service.domain.contact import TEXT_FIELDS, Contact, Metadata
 
 Document = dict[str, Any]
+OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 

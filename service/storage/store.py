@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from service.domain import contact as contacts
 from service.domain import identity, ids, update
 from service.domain.contact import Contact, Draft
 from service.domain.deletion import Receipt
+from service.domain.encoding import Encoder
 from service.domain.errors import (
     ContactNotFound,
     EtagMismatch,
@@ -25,13 +26,15 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.filters import Selection
-from service.storage import indexes
+from service.storage import indexes, transcode
 from service.storage.by_key import ContactsByKey, IdentityKey
 from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, to_document
 from service.storage.gate import POOL_SIZE, Gate
 from service.storage.queries import query
-from service.storage.scan import scan
+from service.storage.replies import Reply, ask
+from service.storage.scan import Part, scan
+from service.storage.transcode import Matches, Records, Transcoder
 
 # 64 writers on one contact all get their turn; a writer sleeps at most 50 ms between two rounds.
 _ROUNDS = 64
@@ -65,7 +68,13 @@ class Store:
     """
 
     def __init__(
-        self, client: AsyncMongoClient[Document], database: str, gate: Gate, *, batching: bool = True
+        self,
+        client: AsyncMongoClient[Document],
+        database: str,
+        gate: Gate,
+        *,
+        batching: bool = True,
+        transcoder: Transcoder = transcode.BEST,
     ) -> None:
         self._client = client
         self._database = client.get_database(
@@ -82,6 +91,7 @@ class Store:
         self._by_key = ContactsByKey(self._contacts, gate, batching=batching)
         # The contacts that this process is inserting.
         self._births: dict[IdentityKey, asyncio.Future[None]] = {}
+        self._transcoder = transcoder
         self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
         # Known after the first look at the database.
         self._missing: set[str] | None = None
@@ -155,11 +165,15 @@ class Store:
         self, selection: Selection, after: str = "", limit: int = _UNBOUNDED
     ) -> AsyncGenerator[list[Contact], None]:
         """Slices of the selected contacts behind the id `after`, in order; close it (aclosing)."""
+        matches = _check(selection)
+        return self._scan(selection, lambda reply: transcode.contacts(reply, matches), after, limit)
 
-        async def fetch(after: str, count: int) -> bytes:
-            return await self._gate.run(lambda: self._reply(selection, after, count))
-
-        return scan(fetch, selection.filter.matches, after, limit)
+    def records(
+        self, selection: Selection, encoder: Encoder, after: str = "", limit: int = _UNBOUNDED
+    ) -> AsyncGenerator[Records, None]:
+        """The same contacts as records of a format; close it (aclosing)."""
+        matches, opened = _check(selection), self._transcoder.records
+        return self._scan(selection, lambda reply: opened(reply, encoder, matches), after, limit)
 
     async def operation_time(self) -> int:
         """The database's operation time (seconds << 32 | increment); 0 where it keeps none."""
@@ -259,20 +273,18 @@ class Store:
             raise EtagMismatch
         return result.deleted_count == 1
 
+    def _scan(
+        self, selection: Selection, opened: Callable[[Reply], Iterable[Part]], after: str, limit: int
+    ) -> AsyncGenerator[Part, None]:
+        async def fetch(after: str, count: int) -> bytes:
+            return await self._gate.run(lambda: self._reply(selection, after, count))
+
+        return scan(fetch, self._transcoder.starts, opened, after, limit)
+
     async def _reply(self, selection: Selection, after: str, count: int) -> bytes:
         wanted = query(selection, after)
         self._check_index(wanted.index)
-        # Limit and batch size in one: a single reply, and no cursor is left unless it outgrows 16 MiB.
-        cursor = self._contacts.find_raw_batches(
-            wanted.conditions,
-            hint=indexes.KEYS[wanted.index],
-            sort=wanted.sort,
-            limit=count,
-            batch_size=count,
-        )
-        async with cursor:
-            reply: Any = await anext(cursor, b"")
-            return bytes(reply)
+        return await ask(self._database, wanted, count)
 
     def _check_writable(self) -> None:
         self._check_index(indexes.IDENTITY)
@@ -282,6 +294,10 @@ class Store:
             raise StoreUnavailable
         if name in self._missing:
             raise StoreUnavailable(f"The contacts cannot be served in full: {_MIGRATE.format(name)}.")
+
+
+def _check(selection: Selection) -> Matches:
+    return selection.filter.matches if selection.filter.may_collide else None
 
 
 def _now() -> datetime:

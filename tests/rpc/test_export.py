@@ -21,6 +21,8 @@ from service.storage.gate import SLOTS
 from tests.client import Client, Failure, failure
 from tests.people import fill
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 MIB = 1024 * 1024
 NEWEST = "CONTACT_ORDER_NEWEST_FIRST"
 CONTACTS = "EXPORT_FORMAT_CONTACTS"

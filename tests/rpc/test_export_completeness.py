@@ -12,6 +12,8 @@ from service.rpc.server import Server
 from tests.client import Client
 from tests.people import fill
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 async def exported_ids(client: Client, seen: asyncio.Event) -> list[str]:
     data = b""

@@ -13,8 +13,12 @@ from contactservice.v1.contact_service_pb2 import ExportContactsResponse
 from contactservice.v1.export_pb2 import ExportHeader, ExportSummary
 from service.domain import limits
 from service.rpc.server import Server
+from service.storage import transcode
+from service.storage.transcode import Transcoder
 from tests.client import Client
 from tests.people import fill
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 SHAPES: list[dict[str, Any]] = [
     {"format": "EXPORT_FORMAT_JSONL"},
@@ -164,6 +168,27 @@ async def test_a_large_export_resumes_from_anywhere(
         rest = await run(client, resume_token=token, **shape)
         assert whole.data[:size] + rest.data == whole.data
         assert whole.contacts[:count] + rest.contacts == whole.contacts
+
+
+@pytest.mark.usefixtures("small_messages")
+@pytest.mark.parametrize("shape", SHAPES, ids=names)
+async def test_a_replica_without_the_compiled_part_continues_the_file(
+    shape: dict[str, Any], server: Server, client: Client, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that has it continues the file of one that has not: byte for byte."""
+    await fill(server.store, account, count=60)
+    whole = await run(client, **shape)
+    monkeypatch.setattr(server.store, "_transcoder", other_way(server.store._transcoder))
+    for token, size, count in whole.tokens:
+        rest = await run(client, resume_token=token, **shape)
+        assert whole.data[:size] + rest.data == whole.data
+        assert whole.contacts[:count] + rest.contacts == whole.contacts
+
+
+def other_way(transcoder: Transcoder) -> Transcoder:
+    if not transcode.IS_NATIVE:
+        pytest.skip("the compiled part is not built")
+    return transcode.Python() if isinstance(transcoder, transcode.Native) else transcode.Native()
 
 
 @pytest.mark.parametrize("shape", SHAPES[:5], ids=names[:5])

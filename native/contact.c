@@ -1,0 +1,178 @@
+#include "contact.h"
+
+#include "moment.h"
+#include "utf8.h"
+
+enum {
+    SEEN_ID = 1,
+    SEEN_FINGERPRINT = 2,
+    SEEN_TRUSTED = 4,
+    SEEN_UPDATED_AT = 8,
+    SEEN_REV = 16,
+    SEEN_ALL_NEEDED = 31,
+};
+
+/* Where the time stands in `ct_`, 12 characters of the account and 26 of a ULID. */
+enum { ID_SIZE = 41, TIME_BEGINS = 15, TIME_ENDS = 25 };
+
+static int base32_value(unsigned char sign)
+{
+    static const char ALPHABET[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    const char *found = sign ? strchr(ALPHABET, sign) : NULL;
+    return found ? (int)(found - ALPHABET) : -1;
+}
+
+static bool read_time_of_id(Span id, int64_t *milliseconds)
+{
+    if (id.size != ID_SIZE || memcmp(id.at, "ct_", 3) != 0 || id.at[TIME_BEGINS] > '7') {
+        return false;
+    }
+    int64_t time = 0;
+    for (size_t place = 3; place < ID_SIZE; place++) {
+        int value = base32_value(id.at[place]);
+        if (value < 0) {
+            return false;
+        }
+        if (place >= TIME_BEGINS && place < TIME_ENDS) {
+            time = time << 5 | value;
+        }
+    }
+    *milliseconds = time;
+    return moment_known(time);
+}
+
+static bool read_bool(const Element *element, bool *value)
+{
+    if (element->type != BSON_BOOL) {
+        return false;
+    }
+    *value = *element->value.at;
+    return true;
+}
+
+static bool read_rev(const Element *element, int64_t *rev)
+{
+    if (element->type == BSON_INT32) {
+        *rev = bson_int32(element->value.at);
+        return true;
+    }
+    if (element->type == BSON_INT64) {
+        *rev = bson_int64(element->value.at);
+        return true;
+    }
+    return false;
+}
+
+static bool read_moment(const Element *element, int64_t *milliseconds)
+{
+    if (element->type != BSON_DATE) {
+        return false;
+    }
+    *milliseconds = bson_int64(element->value.at);
+    return moment_known(*milliseconds);
+}
+
+static bool read_string(const Element *element, Span *text)
+{
+    *text = element->value;
+    return element->type == BSON_STRING;
+}
+
+static Span *text_of(Contact *contact, Span key)
+{
+    static const struct {
+        const char *name;
+        size_t size;
+    } NAMES[TEXTS] = {{"name", 4},  {"description", 11}, {"email", 5},
+                      {"phone", 5}, {"nickname", 8},     {"preferences", 11}};
+    for (int field = 0; field < TEXTS; field++) {
+        if (key.size == NAMES[field].size && memcmp(key.at, NAMES[field].name, key.size) == 0) {
+            return &contact->texts[field];
+        }
+    }
+    return NULL;
+}
+
+static bool is_plain(const Element *element)
+{
+    bool is_text = element->type == BSON_STRING;
+    bool has_rules = element->type == BSON_DOCUMENT || element->type == BSON_ARRAY || element->type == BSON_DATE;
+    return is_text ? utf8_valid(element->value) : !has_rules;
+}
+
+/* What no contact shows must still be readable, as Python reads all of a document or none: the account and the
+   terms, and what a later version may add as simply. */
+static bool is_readable(const Element *element)
+{
+    if (element->type != BSON_ARRAY) {
+        return is_plain(element);
+    }
+    Reader reader;
+    Element each;
+    Step step;
+    if (!bson_open(element->value, &reader)) {
+        return false;
+    }
+    while ((step = bson_next(&reader, &each)) == BSON_ELEMENT && is_plain(&each)) {
+    }
+    return step == BSON_END;
+}
+
+static bool is_beside(const Element *element)
+{
+    Span key = element->key;
+    return key.size > 0 && *key.at != '$' && utf8_valid(key) && is_readable(element);
+}
+
+static bool read_field(Contact *contact, const Element *element, unsigned *seen)
+{
+    Span key = element->key;
+    if (SPAN_IS(key, "_id")) {
+        *seen |= SEEN_ID;
+        return read_string(element, &contact->id) && read_time_of_id(contact->id, &contact->created_at);
+    }
+    if (SPAN_IS(key, "fingerprint")) {
+        *seen |= SEEN_FINGERPRINT;
+        return read_string(element, &contact->fingerprint);
+    }
+    if (SPAN_IS(key, "trusted")) {
+        *seen |= SEEN_TRUSTED;
+        return read_bool(element, &contact->trusted);
+    }
+    if (SPAN_IS(key, "updated_at")) {
+        *seen |= SEEN_UPDATED_AT;
+        return read_moment(element, &contact->updated_at);
+    }
+    if (SPAN_IS(key, "rev")) {
+        *seen |= SEEN_REV;
+        return read_rev(element, &contact->rev);
+    }
+    if (SPAN_IS(key, "verified_at")) {
+        contact->verified = true;
+        return read_moment(element, &contact->verified_at);
+    }
+    if (SPAN_IS(key, "metadata")) {
+        contact->metadata = element->value;
+        return element->type == BSON_DOCUMENT;
+    }
+    Span *text = text_of(contact, key);
+    return text ? read_string(element, text) : is_beside(element);
+}
+
+bool contact_read(Span document, Contact *contact)
+{
+    Reader reader;
+    Element element;
+    Step step;
+    unsigned seen = 0;
+    memset(contact, 0, sizeof *contact);
+    if (!bson_open(document, &reader)) {
+        return false;
+    }
+    while ((step = bson_next(&reader, &element)) == BSON_ELEMENT) {
+        if (!read_field(contact, &element, &seen)) {
+            return false;
+        }
+    }
+    return step == BSON_END && seen == SEEN_ALL_NEEDED;
+}

@@ -1,0 +1,64 @@
+#include "moment.h"
+
+static const int64_t FIRST = INT64_C(-62135596800000), LAST = INT64_C(253402300799999);
+static const int64_t SECONDS_A_DAY = 86400, DAYS_OF_400_YEARS = 146097;
+/* Days from 1 March of year 0 to 1 January 1970: years that begin in March have their leap day at the end. */
+static const int64_t DAYS_TO_1970 = 719468;
+
+bool moment_known(int64_t milliseconds)
+{
+    return milliseconds >= FIRST && milliseconds <= LAST;
+}
+
+int64_t moment_seconds(int64_t milliseconds, int32_t *rest)
+{
+    int64_t seconds = milliseconds / 1000;
+    *rest = (int32_t)(milliseconds % 1000);
+    if (*rest < 0) {
+        *rest += 1000;
+        seconds--;
+    }
+    return seconds;
+}
+
+static void digits(char *at, unsigned number, int count)
+{
+    while (count-- > 0) {
+        at[count] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+static void date(char *at, int64_t days)
+{
+    /* Not negative: the first day of the year 1 is 306 days behind the first of this count. */
+    int64_t since = days + DAYS_TO_1970;
+    unsigned era = (unsigned)(since / DAYS_OF_400_YEARS);
+    unsigned day = (unsigned)(since % DAYS_OF_400_YEARS);
+    unsigned year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    unsigned month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    year += era * 400 + (month >= 10);
+    digits(at, year, 4);
+    digits(at + 5, month < 10 ? month + 3 : month - 9, 2);
+    digits(at + 8, day + 1, 2);
+}
+
+bool moment_put(Text *text, int64_t milliseconds)
+{
+    if (!TEXT_PUT(text, "0000-00-00T00:00:00.000Z")) {
+        return false;
+    }
+    char *at = text->at - 24;
+    int32_t rest;
+    int64_t seconds = moment_seconds(milliseconds, &rest);
+    int64_t days = seconds / SECONDS_A_DAY - (seconds % SECONDS_A_DAY < 0);
+    unsigned second = (unsigned)(seconds - days * SECONDS_A_DAY);
+    date(at, days);
+    digits(at + 11, second / 3600, 2);
+    digits(at + 14, second / 60 % 60, 2);
+    digits(at + 17, second % 60, 2);
+    digits(at + 20, (unsigned)rest, 3);
+    return true;
+}

@@ -1,0 +1,15 @@
+from array import array
+from collections.abc import Callable
+
+def starts(cursor: bytes, /) -> bytes: ...
+def transcode(
+    name: str,
+    separator: bytes,
+    documents: bytes,
+    starts: array[int],
+    first: int,
+    most_bytes: int,
+    most_records: int,
+    slow: Callable[[bytes], tuple[bytes, str]],
+    /,
+) -> tuple[bytes, int, str]: ...
