@@ -19,8 +19,9 @@ import uvloop
 
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
+from service.storage.connection import connect
 from service.storage.gate import Gate
-from service.storage.store import Store, connect
+from service.storage.store import Store
 from tests.people import fill
 from tests.process import ServiceProcess
 

@@ -3,6 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "identity.h"
 #include "record.h"
 
 typedef enum { JSON_LINES, JSON_ARRAY, CSV_SAFE, CSV_RAW, CONTACTS, FORMATS } Format;
@@ -211,7 +212,29 @@ static PyObject *starts(PyObject *module, PyObject *argument)
     return result;
 }
 
+static PyObject *identity(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    Py_buffer document;
+    Identity who;
+    if (PyObject_GetBuffer(argument, &document, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    PyObject *result;
+    if (identity_read((Span){document.buf, (size_t)document.len}, &who)) {
+        result = Py_BuildValue("s#s#O", (const char *)who.account.at, (Py_ssize_t)who.account.size,
+                               (const char *)who.fingerprint.at, (Py_ssize_t)who.fingerprint.size,
+                               who.trusted ? Py_True : Py_False);
+    } else {
+        result = Py_NewRef(Py_None);
+    }
+    PyBuffer_Release(&document);
+    return result;
+}
+
 static PyMethodDef METHODS[] = {
+    {"identity", identity, METH_O,
+     "identity(document): account, fingerprint and class, or None where it cannot be told."},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},
     {"transcode", transcode, METH_VARARGS,
      "transcode(format, separator, documents, starts, first, most_bytes, most_records, slow): "

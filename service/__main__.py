@@ -22,10 +22,11 @@ from service.rpc.auth import SCOPES
 from service.rpc.health import Revive
 from service.rpc.server import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
+from service.storage.connection import MongodbUriInvalid, connect
 from service.storage.gate import Gate
 from service.storage.indexes import CannotMigrate
 from service.storage.mongod import EmbeddedMongod, MongodUnavailable
-from service.storage.store import MongodbUriInvalid, Store, connect
+from service.storage.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from service.storage.connection import connect
 from service.storage.gate import Gate
-from service.storage.store import Store, connect
+from service.storage.store import Store
 from tests.client import Client
 from tests.people import fill
 from tests.process import ServiceProcess, eventually

@@ -3,6 +3,9 @@
 A message is its fields one after the other, so the large one is framed by hand and the small ones follow.
 """
 
+from typing import TypeVar
+
+from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1 import export_pb2
 from contactservice.v1.contact_service_pb2 import ExportContactsResponse
 from service.domain.contact import Contact
@@ -10,6 +13,14 @@ from service.domain.encoding import Encoder
 from service.rpc import messages
 
 _DELIMITED = 2
+
+Answer = TypeVar(
+    "Answer",
+    pb.GetContactResponse,
+    pb.CreateContactResponse,
+    pb.EnsureContactResponse,
+    pb.UpdateContactResponse,
+)
 
 
 def data_message(texts: list[bytes], records: int, token: str) -> bytes:
@@ -20,6 +31,14 @@ def data_message(texts: list[bytes], records: int, token: str) -> bytes:
 def contacts_message(elements: list[bytes], records: int, token: str) -> bytes:
     """An ExportContactsResponse whose contacts are these elements of a ContactList."""
     return _message(ExportContactsResponse.CONTACTS_FIELD_NUMBER, elements, records, token)
+
+
+def answer(kind: type[Answer], element: bytes, **fields: bool) -> Answer:
+    """The answer that holds this element of a ContactList: in both the contact is field 1."""
+    message = kind.FromString(element)
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
 
 
 def contact_messages() -> Encoder:

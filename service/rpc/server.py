@@ -27,8 +27,9 @@ from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
 from service.storage import transcode
+from service.storage.connection import connect
 from service.storage.gate import Gate
-from service.storage.store import Store, connect
+from service.storage.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,11 @@ from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
 from service.domain import validation
 from service.domain.paging import TokenSigner
-from service.rpc import exporting, listing, messages
+from service.rpc import exporting, framing, listing, messages
 from service.rpc.auth import current_account, is_trusting
-from service.storage.store import Store
+from service.storage.store import Store, StoredContact
+
+_ELEMENTS = framing.contact_messages()
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -29,26 +31,26 @@ class Servicer(ContactServiceServicer):
     ) -> pb.CreateContactResponse:
         draft = messages.new_contact(request.contact)
         request_id = validation.checked_request_id(request.request_id)
-        contact, created = await self._store.create(current_account(), draft, request_id)
-        return pb.CreateContactResponse(contact=messages.contact(contact), created=created)
+        stored, created = await self._store.create(current_account(), draft, request_id)
+        return framing.answer(pb.CreateContactResponse, self._element(stored), created=created)
 
     async def EnsureContact(
         self, request: pb.EnsureContactRequest, context: Context
     ) -> pb.EnsureContactResponse:
         draft = messages.new_contact(request.contact)
-        contact, created = await self._store.ensure(current_account(), draft)
-        return pb.EnsureContactResponse(contact=messages.contact(contact), created=created)
+        stored, created = await self._store.ensure(current_account(), draft)
+        return framing.answer(pb.EnsureContactResponse, self._element(stored), created=created)
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.GetContactResponse:
-        contact = await self._store.get(current_account(), request.id)
-        return pb.GetContactResponse(contact=messages.contact(contact))
+        stored = await self._store.get(current_account(), request.id)
+        return framing.answer(pb.GetContactResponse, self._element(stored))
 
     async def UpdateContact(
         self, request: pb.UpdateContactRequest, context: Context
     ) -> pb.UpdateContactResponse:
         change = messages.change(request, may_change_fingerprint=is_trusting())
-        contact = await self._store.update(current_account(), request.contact.id, change)
-        return pb.UpdateContactResponse(contact=messages.contact(contact))
+        stored = await self._store.update(current_account(), request.contact.id, change)
+        return framing.answer(pb.UpdateContactResponse, self._element(stored))
 
     async def DeleteContact(
         self, request: pb.DeleteContactRequest, context: Context
@@ -69,3 +71,6 @@ class Servicer(ContactServiceServicer):
         async with aclosing(export.messages()) as parts:
             async for part in parts:
                 await context.write(part)
+
+    def _element(self, stored: StoredContact) -> bytes:
+        return self._store.record(stored, _ELEMENTS)

@@ -1,6 +1,7 @@
 from array import array
 from collections.abc import Callable
 
+def identity(document: bytes, /) -> tuple[str, str, bool] | None: ...
 def starts(cursor: bytes, /) -> bytes: ...
 def transcode(
     name: str,

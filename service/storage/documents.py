@@ -1,8 +1,10 @@
 """Contacts as MongoDB keeps them: absent is left out, metadata keys are escaped, terms stand beside."""
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
+import bson
 from bson.codec_options import CodecOptions
 
 from service.domain import terms
@@ -11,11 +13,30 @@ from service.domain.contact import TEXT_FIELDS, Contact, Metadata
 Document = dict[str, Any]
 OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
-OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
-
 # A dot or dollar in a key means something to queries, a NUL ends it, and {"$ref": ...} decodes as a DBRef.
 _ESCAPES = {ord("%"): "%25", ord("."): "%2E", ord("$"): "%24", 0: "%00"}
 _ESCAPED = re.compile(r"%(25|2E|24|00)")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContact:
+    """A contact as it lies in the database: decoded only for who has to look into it."""
+
+    document: bytes
+
+    @classmethod
+    def of(cls, account: str, contact: Contact) -> Self:
+        return cls(bson.encode(to_document(account, contact)))
+
+    @property
+    def id(self) -> str:
+        # MongoDB keeps the id as the first element: four bytes of size, a type, `_id`, the size of the text.
+        end = 13 + int.from_bytes(self.document[9:13], "little") - 1
+        return self.document[13:end].decode()
+
+    @property
+    def contact(self) -> Contact:
+        return from_document(bson.decode(self.document, OPTIONS))
 
 
 def to_document(account: str, contact: Contact) -> Document:
@@ -53,12 +74,6 @@ def from_document(document: Document) -> Contact:
         metadata=unescaped(found("metadata", {})),
         verified_at=found("verified_at"),
     )
-
-
-def stored_id(raw: bytes) -> str:
-    """The id of an encoded document: MongoDB keeps it as the first element."""
-    end = 13 + int.from_bytes(raw[9:13], "little") - 1
-    return raw[13:end].decode()
 
 
 def unescaped(stored: Metadata) -> Metadata:

@@ -9,7 +9,7 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from service.domain.contact import Contact
 from service.storage import indexes
@@ -45,6 +45,8 @@ async def ask(database: AsyncDatabase[Document], wanted: Query, count: int) -> b
     }
     try:
         reply = await database.command(command, codec_options=_RAW)
+    except ServerSelectionTimeoutError:
+        raise
     except AutoReconnect:
         # The driver repeats a find by itself, but not what it takes for any command.
         reply = await database.command(command, codec_options=_RAW)
@@ -62,9 +64,11 @@ class Reply:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def documents(self) -> list[bytes]:
+        return [self._document(start) for start in self.starts]
+
     def contacts(self) -> list[Contact]:
-        documents = b"".join(map(self._document, self.starts))
-        return list(map(from_document, bson.decode_all(documents, OPTIONS)))
+        return list(map(from_document, bson.decode_all(b"".join(self.documents()), OPTIONS)))
 
     def last_id(self) -> str:
         return str(bson.decode(self._document(self.starts[-1]), OPTIONS)["_id"])

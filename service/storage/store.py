@@ -1,19 +1,16 @@
 """The store: what the service can do with contacts, one method each. The account always comes first."""
 
-import asyncio
-import random
 import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from service.domain import contact as contacts
 from service.domain import identity, ids, update
 from service.domain.contact import Contact, Draft
 from service.domain.deletion import Receipt
@@ -26,38 +23,21 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.filters import Selection
-from service.storage import indexes, transcode
-from service.storage.by_key import ContactsByKey, IdentityKey
+from service.storage import indexes, rounds, transcode
+from service.storage.births import Births
+from service.storage.by_key import ContactsByKey
 from service.storage.deletion import Deletions
-from service.storage.documents import OPTIONS, Document, to_document
-from service.storage.gate import POOL_SIZE, Gate
+from service.storage.documents import OPTIONS, Document, StoredContact
+from service.storage.gate import Gate
 from service.storage.queries import query
 from service.storage.replies import Reply, ask
 from service.storage.scan import Part, scan
 from service.storage.transcode import Matches, Records, Transcoder
 
-# 64 writers on one contact all get their turn; a writer sleeps at most 50 ms between two rounds.
-_ROUNDS = 64
-_LONGEST_PAUSE = 0.05
+__all__ = ["Store", "StoredContact"]
+
 _UNBOUNDED = 2**63 - 1
 _MIGRATE = "the index {} is missing; run `contactservice migrate`"
-
-
-class MongodbUriInvalid(Exception):
-    """The driver cannot use the URI; the sentence does not quote it, since it may hold a password."""
-
-
-def connect(uri: str) -> AsyncMongoClient[Document]:
-    """A client of the running event loop; connects at the first call. Raises MongodbUriInvalid."""
-    try:
-        return AsyncMongoClient(
-            uri, maxPoolSize=POOL_SIZE, serverSelectionTimeoutMS=3000, appname="contactservice"
-        )
-    except (PyMongoError, ValueError) as error:
-        kind = type(error).__name__
-        raise MongodbUriInvalid(
-            f"--mongodb-uri cannot be used ({kind}); expected mongodb://HOST:PORT/?replicaSet=NAME"
-        ) from error
 
 
 class Store:
@@ -88,15 +68,13 @@ class Store:
         self._settings: AsyncCollection[Document] = self._database[indexes.SETTINGS]
         self._deletions = Deletions(self._database[indexes.DELETIONS], gate)
         self._gate = gate
-        self._by_key = ContactsByKey(self._contacts, gate, batching=batching)
-        # The contacts that this process is inserting.
-        self._births: dict[IdentityKey, asyncio.Future[None]] = {}
+        self._by_key = ContactsByKey(self._contacts, gate, transcoder, batching=batching)
+        self._births = Births(self._by_key)
         self._transcoder = transcoder
-        self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
         # Known after the first look at the database.
         self._missing: set[str] | None = None
 
-    async def create(self, account: str, draft: Draft, request_id: str = "") -> tuple[Contact, bool]:
+    async def create(self, account: str, draft: Draft, request_id: str = "") -> tuple[StoredContact, bool]:
         """A contact and whether it is new.
 
         With a fingerprint it is the trusted contact that has it; without, a new untrusted one, or the one
@@ -108,34 +86,39 @@ class Store:
             fingerprint = identity.request_fingerprint(account, request_id)
         else:
             fingerprint = identity.random_fingerprint(secrets.token_bytes(20))
-        # Mostly it is new: inserted unseen, and looked for only when it turns out to be there.
-        return await self._get_or_create(account, draft, fingerprint, probably_new=True)
+        self._check_writable()
+        return await self._births.get_or_create(account, draft, fingerprint, probably_new=True)
 
-    async def ensure(self, account: str, draft: Draft) -> tuple[Contact, bool]:
+    async def ensure(self, account: str, draft: Draft) -> tuple[StoredContact, bool]:
         """The one contact of this person and whether it is new; raises NoIdentity."""
+        self._check_writable()
         fingerprint = draft.fingerprint or identity.derived_fingerprint(account, draft)
-        return await self._get_or_create(account, draft, fingerprint)
+        return await self._births.get_or_create(account, draft, fingerprint)
 
-    async def get(self, account: str, contact_id: str) -> Contact:
+    async def get(self, account: str, contact_id: str) -> StoredContact:
         """Raises InvalidField (empty id), ContactNotOwned or ContactNotFound."""
         found = await self._by_key.by_id(account, ids.owned(account, contact_id))
         if found is None:
             raise ContactNotFound
         return found
 
-    async def update(self, account: str, contact_id: str, change: update.Change) -> Contact:
+    async def update(self, account: str, contact_id: str, change: update.Change) -> StoredContact:
         """The contact after the change.
 
         Raises what `get` and `update.applied` raise, FingerprintTaken with nothing applied, or WriteConflict
         when others won every round.
         """
         self._check_writable()
-        for attempt in range(_ROUNDS):
+        for attempt in range(rounds.ROUNDS):
             stored = await self.get(account, contact_id)
-            changed = update.applied(stored, change, _now())
-            if changed is stored or await self._swap(account, stored, changed):
+            before = stored.contact
+            after = update.applied(before, change, _now())
+            if after is before:
+                return stored
+            changed = StoredContact.of(account, after)
+            if await self._swap(account, before, after, changed):
                 return changed
-            await _pause(attempt)
+            await rounds.pause(attempt)
         raise WriteConflict
 
     async def delete(
@@ -148,18 +131,22 @@ class Store:
         self._check_writable()
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
-        for attempt in range(_ROUNDS):
+        for attempt in range(rounds.ROUNDS):
             found = await self._by_key.by_id(account, ids.owned(account, contact_id))
             if found is None:
                 break
-            if await self._remove(account, found, etag):
+            if await self._remove(account, found.contact, etag):
                 return await self._deletions.close(account, contact_id, _now())
             # Deleted by somebody else, or it has another fingerprint now.
-            await _pause(attempt)
+            await rounds.pause(attempt)
         receipt = await self._deletions.close(account, contact_id, _now())
         if not allow_missing:
             raise ContactNotFound
         return receipt
+
+    def record(self, stored: StoredContact, encoder: Encoder) -> bytes:
+        """The contact as one record of a format."""
+        return self._transcoder.record(stored.document, encoder)
 
     def scan(
         self, selection: Selection, after: str = "", limit: int = _UNBOUNDED
@@ -212,49 +199,18 @@ class Store:
         await self._gate.drained()
         await self._client.close()
 
-    async def _get_or_create(
-        self, account: str, draft: Draft, fingerprint: str, *, probably_new: bool = False
-    ) -> tuple[Contact, bool]:
-        self._check_writable()
-        trusted = bool(draft.fingerprint)
-        identity_key = (account, fingerprint, trusted)
-        look = not probably_new
-        for attempt in range(_ROUNDS):
-            if birth := self._births.get(identity_key):
-                await asyncio.wait({birth})
-                look = True
-            if look and (found := await self._by_key.by_identity(*identity_key)):
-                return found, False
-            look = True
-            if identity_key not in self._births:
-                newborn = contacts.born(self._ids.mint(account), draft, fingerprint, trusted=trusted)
-                if await self._gives_birth(identity_key, newborn):
-                    return newborn, True
-                # The winner's contact may not have reached a majority yet, or is deleted again.
-                await _pause(attempt)
-        raise WriteConflict
-
-    async def _gives_birth(self, identity_key: IdentityKey, newborn: Contact) -> bool:
-        # One at a time for each person: who comes meanwhile waits, and reads what has become of it.
-        self._births[identity_key] = birth = asyncio.get_running_loop().create_future()
-        try:
-            return await self._by_key.insert(identity_key[0], newborn)
-        finally:
-            del self._births[identity_key]
-            birth.set_result(None)
-
-    async def _swap(self, account: str, stored: Contact, changed: Contact) -> bool:
-        document = to_document(account, changed)
+    async def _swap(self, account: str, before: Contact, after: Contact, changed: StoredContact) -> bool:
         expected = {
-            "_id": stored.id,
+            "_id": before.id,
             "account": account,
-            "fingerprint": stored.fingerprint,
-            "rev": stored.rev,
+            "fingerprint": before.fingerprint,
+            "rev": before.rev,
         }
+        document = RawBSONDocument(changed.document)
         try:
             result = await self._gate.run(lambda: self._contacts.replace_one(expected, document))
         except DuplicateKeyError as error:
-            taken = await self._by_key.by_identity(account, changed.fingerprint, changed.trusted)
+            taken = await self._by_key.by_identity(account, after.fingerprint, after.trusted)
             if taken:
                 raise FingerprintTaken(taken.id) from error
             return False
@@ -303,7 +259,3 @@ def _check(selection: Selection) -> Matches:
 def _now() -> datetime:
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-async def _pause(attempt: int) -> None:
-    await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.001 * 2**attempt)))  # noqa: S311 (jitter)

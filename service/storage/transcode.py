@@ -6,9 +6,11 @@ Both write the same bytes, since a file that one replica began may be continued 
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
 import bson
+from bson.raw_bson import RawBSONDocument
 
 from service.domain.contact import Contact
 from service.domain.encoding import Encoder, Piece
@@ -24,6 +26,7 @@ IS_NATIVE = _native is not None
 
 # Decoding 50 documents takes well under a millisecond: nobody else on the loop waits longer.
 SLICE = 50
+_AT_ITS_BEGIN = array("I", [0])
 
 
 class Records(Protocol):
@@ -47,10 +50,18 @@ def contacts(reply: Reply, matches: Matches) -> Iterator[list[Contact]]:
         yield [contact for contact in found if matches(contact)] if matches else found
 
 
+# Account, fingerprint, trusted: what is unique.
+IdentityKey = tuple[str, str, bool]
+
+
 class Transcoder(Protocol):
     """One of the two ways."""
 
     def starts(self, cursor: bytes) -> "array[int]": ...
+
+    def identity(self, document: bytes) -> IdentityKey: ...
+
+    def record(self, document: bytes, encoder: Encoder) -> bytes: ...
 
     def records(self, reply: Reply, encoder: Encoder, matches: Matches) -> Iterable[Records]: ...
 
@@ -61,6 +72,12 @@ class Python:
     def starts(self, cursor: bytes) -> "array[int]":
         return starts_of(cursor)
 
+    def identity(self, document: bytes) -> IdentityKey:
+        return _decoded_identity(document)
+
+    def record(self, document: bytes, encoder: Encoder) -> bytes:
+        return _decoded_record(encoder, document)[0]
+
     def records(self, reply: Reply, encoder: Encoder, matches: Matches) -> Iterator[Records]:
         return (_OfContacts(encoder, found) for found in contacts(reply, matches))
 
@@ -70,6 +87,13 @@ class Native:
 
     def starts(self, cursor: bytes) -> "array[int]":
         return array("I", _native.starts(cursor))
+
+    def identity(self, document: bytes) -> IdentityKey:
+        return _native.identity(document) or _decoded_identity(document)
+
+    def record(self, document: bytes, encoder: Encoder) -> bytes:
+        slowly = partial(_decoded_record, encoder)
+        return _native.transcode(encoder.name, b"", document, _AT_ITS_BEGIN, 0, 1, 1, slowly)[0]
 
     def records(self, reply: Reply, encoder: Encoder, matches: Matches) -> Iterator[Records]:
         if matches is None:
@@ -122,15 +146,21 @@ class _OfDocuments:
                 self._first,
                 most_bytes,
                 most_records,
-                self._slowly,
+                partial(_decoded_record, encoder),
             )
         )
         self._first += piece.records
         return piece
 
-    def _slowly(self, document: bytes) -> tuple[bytes, str]:
-        contact = from_document(bson.decode(document, OPTIONS))
-        return self._encoder.record(contact), contact.id
+
+def _decoded_record(encoder: Encoder, document: bytes) -> tuple[bytes, str]:
+    contact = from_document(bson.decode(document, OPTIONS))
+    return encoder.record(contact), contact.id
+
+
+def _decoded_identity(document: bytes) -> IdentityKey:
+    found = RawBSONDocument(document)
+    return found["account"], found["fingerprint"], found["trusted"]
 
 
 BEST: Transcoder = Native() if IS_NATIVE else Python()

@@ -11,9 +11,10 @@ import pytest_asyncio
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.mongod import EmbeddedMongod
-from service.storage.store import Store, connect
+from service.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 
 from service.domain.contact import Draft
 from service.domain.errors import StoreTimeout, StoreUnavailable
+from service.storage.connection import connect
 from service.storage.gate import Gate
-from service.storage.store import Store, connect
+from service.storage.store import Store
 from tests.replica_set import ReplicaSet
 
 pytestmark = pytest.mark.timeout(120)

@@ -101,6 +101,15 @@ async def test_everybody_reads_their_own_writes(store: Store) -> None:
     await asyncio.gather(*readers)
 
 
+async def test_a_contact_that_cannot_be_written_fails_its_own_caller(store: Store) -> None:
+    """A text that is no Unicode is refused before the others of its batch are sent."""
+    names = ["0", "1", "\ud800", "3"]
+    calls = [store.create("a", Draft(name=name)) for name in names]
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(ends.pop(2), UnicodeEncodeError)
+    assert [stored.contact.name for stored, created in ends if created] == ["0", "1", "3"]
+
+
 async def test_a_deleted_person_comes_back_as_a_new_one(store: Store) -> None:
     """Ensure after a delete that has returned makes another contact, whatever others do with it meanwhile."""
     for turn in range(10):

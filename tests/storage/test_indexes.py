@@ -35,7 +35,7 @@ async def test_a_filled_collection_without_the_unique_index_is_read_only(stored:
     assert await store.prepare() == {indexes.IDENTITY, indexes.TERMS}
     selection = Selection("acme", ContactFilter(), newest_first=False)
     [[contact]] = [part async for part in store.scan(selection)]
-    assert (await store.get("acme", contact.id)).name == "Ann"
+    assert (await store.get("acme", contact.id)).contact.name == "Ann"
     for write in (
         lambda: store.create("acme", Draft()),
         lambda: store.ensure("acme", Draft(name="Bob")),

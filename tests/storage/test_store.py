@@ -14,10 +14,11 @@ from service.domain.contact import Draft
 from service.domain.errors import ContactNotFound, ContactNotOwned, FingerprintTaken, WriteConflict
 from service.domain.filters import ContactFilter, Selection
 from service.domain.update import Change
-from service.storage import store as store_module
+from service.storage import rounds
+from service.storage.connection import MongodbUriInvalid, connect
 from service.storage.documents import OPTIONS
 from service.storage.gate import Gate
-from service.storage.store import MongodbUriInvalid, Store, connect
+from service.storage.store import Store
 from tests.storage.conftest import Stored
 
 EVERYTHING = Selection("acme", ContactFilter(), newest_first=False)
@@ -148,21 +149,21 @@ async def test_concurrent_updates_of_one_contact_all_land(stored: Stored) -> Non
         await stored.store.update("acme", contact.id, Change(draft, frozenset({"metadata"})))
 
     await asyncio.gather(*map(write, range(64)))
-    after = await stored.store.get("acme", contact.id)
+    after = (await stored.store.get("acme", contact.id)).contact
     assert after.metadata == {str(number): number for number in range(64)}
     assert after.rev == 65
 
 
 async def test_a_writer_that_never_wins_gives_up(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop is bounded: WriteConflict, and nothing of the update was written."""
-    monkeypatch.setattr(store_module, "_ROUNDS", 1)
+    monkeypatch.setattr(rounds, "ROUNDS", 1)
     contact, _ = await stored.store.create("acme", Draft())
     change = [Change(Draft(name=str(number)), frozenset({"name"})) for number in range(16)]
     writes = (stored.store.update("acme", contact.id, each) for each in change)
     ends = await asyncio.gather(*writes, return_exceptions=True)
     lost = [end for end in ends if isinstance(end, WriteConflict)]
     assert lost
-    assert (await stored.store.get("acme", contact.id)).rev == 1 + len(ends) - len(lost)
+    assert (await stored.store.get("acme", contact.id)).contact.rev == 1 + len(ends) - len(lost)
 
 
 async def test_a_taken_fingerprint_names_its_owner_and_applies_nothing(stored: Stored) -> None:

@@ -1,0 +1,61 @@
+"""Get or create: the one contact of an account, a fingerprint and a class, whoever else asks for it now.
+
+The unique index decides every race. Within a process a person is born once at a time, so that callers of one
+new person wait for one insert instead of losing to it.
+"""
+
+import asyncio
+import secrets
+import time
+
+from service.domain import contact as contacts
+from service.domain import ids
+from service.domain.contact import Draft
+from service.domain.errors import WriteConflict
+from service.storage import rounds
+from service.storage.by_key import ContactsByKey
+from service.storage.documents import StoredContact
+from service.storage.transcode import IdentityKey
+
+
+class Births:
+    """Makes new contacts."""
+
+    def __init__(self, by_key: ContactsByKey) -> None:
+        self._by_key = by_key
+        self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
+        self._under_way: dict[IdentityKey, asyncio.Future[None]] = {}
+
+    async def get_or_create(
+        self, account: str, draft: Draft, fingerprint: str, *, probably_new: bool = False
+    ) -> tuple[StoredContact, bool]:
+        """The contact and whether it is new; trusted if the draft has the fingerprint. Raises WriteConflict.
+
+        One that is probably new is inserted unseen, and looked for only when it turns out to be there.
+        """
+        trusted = bool(draft.fingerprint)
+        key = (account, fingerprint, trusted)
+        look = not probably_new
+        for attempt in range(rounds.ROUNDS):
+            if birth := self._under_way.get(key):
+                await asyncio.wait({birth})
+                look = True
+            if look and (found := await self._by_key.by_identity(*key)):
+                return found, False
+            look = True
+            if key not in self._under_way:
+                contact = contacts.born(self._ids.mint(account), draft, fingerprint, trusted=trusted)
+                newborn = StoredContact.of(account, contact)
+                if await self._is_born(key, newborn):
+                    return newborn, True
+                # The winner's contact may not have reached a majority yet, or is deleted again.
+                await rounds.pause(attempt)
+        raise WriteConflict
+
+    async def _is_born(self, key: IdentityKey, newborn: StoredContact) -> bool:
+        self._under_way[key] = birth = asyncio.get_running_loop().create_future()
+        try:
+            return await self._by_key.insert(newborn)
+        finally:
+            del self._under_way[key]
+            birth.set_result(None)
