@@ -37,8 +37,9 @@ QUIET_TURNS = 25
 class Batches(Generic[K, V]):
     """Asks for many keys at once, on behalf of callers that ask for one each."""
 
-    def __init__(self, gate: Gate, ask: Ask[K, V], most_keys: int = MOST_KEYS) -> None:
+    def __init__(self, gate: Gate, ask: Ask[K, V], most_keys: int = MOST_KEYS, *, timed: bool = True) -> None:
         self._gate = gate
+        self._timed = timed
         self._ask = ask
         self._most_keys = most_keys
         self._waiting: Waiting[K, V] = {}
@@ -90,9 +91,15 @@ class Batches(Generic[K, V]):
             self._start(wanted).add_done_callback(lambda _: self._back(callers))
 
     def _start(self, waiting: Waiting[K, V]) -> asyncio.Task[Mapping[K, V]]:
-        task = self._gate.own(lambda: self._ask([*waiting]))
-        task.add_done_callback(partial(self._answer, waiting))
+        task = self._gate.own(lambda: self._ask([*waiting]), timed=self._timed)
+        late = None
+        if not self._timed:
+            late = asyncio.get_running_loop().call_later(self._gate.seconds, self._give_up, waiting)
+        task.add_done_callback(partial(self._answer, waiting, late))
         return task
+
+    def _give_up(self, waiting: Waiting[K, V]) -> None:
+        _fail(waiting, self._gate.too_late())
 
     def _back(self, callers: int) -> None:
         self._under_way -= 1
@@ -100,21 +107,32 @@ class Batches(Generic[K, V]):
         if self._waiting:
             self._consider()
 
-    def _answer(self, waiting: Waiting[K, V], task: asyncio.Task[Mapping[K, V]]) -> None:
+    def _answer(
+        self, waiting: Waiting[K, V], late: asyncio.TimerHandle | None, task: asyncio.Task[Mapping[K, V]]
+    ) -> None:
+        if late:
+            late.cancel()
         error = task.exception()
         if error and len(waiting) > 1 and not isinstance(error, ServiceError):
             for key, futures in waiting.items():
                 self._start({key: futures})
             return
-        answers = {} if error else task.result()
+        if error:
+            _fail(waiting, error)
+            return
+        answers = task.result()
         for key, futures in waiting.items():
+            answer = answers.get(key)
             for future in futures:
-                if future.done():
-                    continue
-                if error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(answers.get(key))
+                if not future.done():
+                    future.set_result(answer)
+
+
+def _fail(waiting: Waiting[K, V], error: BaseException) -> None:
+    for futures in waiting.values():
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
 
 
 def _is_done(future: asyncio.Future[V]) -> bool:

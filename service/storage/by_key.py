@@ -41,8 +41,9 @@ class ContactsByKey:
         most = MOST_KEYS if batching else 1
         self._collection = collection
         self._transcoder = transcoder
-        self._ids = Batches[IdKey, bytes](gate, self._by_id, most)
-        self._identities = Batches[IdentityKey, bytes](gate, self._by_identity, most)
+        self._milliseconds = max(1, round(gate.seconds * 1000))
+        self._ids = Batches[IdKey, bytes](gate, self._by_id, most, timed=False)
+        self._identities = Batches[IdentityKey, bytes](gate, self._by_identity, most, timed=False)
         self._inserts = Batches[bytes, WriteError](gate, self._insert, most)
 
     async def by_id(self, account: str, contact_id: str) -> StoredContact | None:
@@ -83,7 +84,8 @@ class ContactsByKey:
         return {self._transcoder.identity(document): document for document in found}
 
     async def _found(self, conditions: Document, index: str, most: int) -> list[bytes]:
-        cursor = await ask(self._collection.database, Query(conditions, index, sort=[]), most)
+        query = Query(conditions, index, sort=[])
+        cursor = await ask(self._collection.database, query, most, self._milliseconds)
         if len(cursor) > _CUT_BYTES:
             raise ReplyCut
         return Reply(cursor, self._transcoder.starts(cursor)).documents()

@@ -35,18 +35,26 @@ class Gate:
 
     def __init__(self, slots: int = SLOTS, seconds: float = 5.0) -> None:
         self._slots = asyncio.Semaphore(slots)
-        self._seconds = seconds
+        self.seconds = seconds
         self._running: set[asyncio.Task[object]] = set()
         self._answers = True
 
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
         await self._slot()
-        return await asyncio.shield(self._task(self._operated(operation, seconds or self._seconds)))
+        return await asyncio.shield(self._task(self._operated(operation, seconds or self.seconds)))
 
-    def own(self, operation: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
-        """The operation as a task that waits for its slot itself, for what belongs to no single caller."""
-        return self._task(self._queued(operation))
+    def own(self, operation: Callable[[], Awaitable[T]], *, timed: bool = True) -> asyncio.Task[T]:
+        """The operation as a task that waits for its slot itself, for what belongs to no single caller.
+
+        Without `timed` the driver keeps no time, which saves it a sixth of an operation: then the operation
+        says itself how long the database may work, and who waits for it how long they wait.
+        """
+        return self._task(self._queued(operation, self.seconds if timed else None))
+
+    def too_late(self) -> ServiceError:
+        """What it means that nothing came in time: the database is slow or, by what was last seen, away."""
+        return StoreTimeout() if self._answers else StoreUnavailable()
 
     async def drained(self) -> None:
         """Returns when no operation runs any more; each ends by its own deadline."""
@@ -58,10 +66,10 @@ class Gate:
             await self._slots.acquire()
             return
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 await self._slots.acquire()
         except TimeoutError as error:
-            raise (StoreTimeout() if self._answers else StoreUnavailable()) from error
+            raise self.too_late() from error
 
     def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -69,14 +77,17 @@ class Gate:
         task.add_done_callback(self._ended)
         return task
 
-    async def _queued(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _queued(self, operation: Callable[[], Awaitable[T]], seconds: float | None) -> T:
         await self._slot()
-        return await self._operated(operation, self._seconds)
+        return await self._operated(operation, seconds)
 
-    async def _operated(self, operation: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async def _operated(self, operation: Callable[[], Awaitable[T]], seconds: float | None) -> T:
         try:
-            with pymongo.timeout(seconds):
+            if seconds is None:
                 result = await operation()
+            else:
+                with pymongo.timeout(seconds):
+                    result = await operation()
         except DuplicateKeyError:
             raise
         except PyMongoError as error:

@@ -91,8 +91,8 @@ class Store:
 
     async def ensure(self, account: str, draft: Draft) -> tuple[StoredContact, bool]:
         """The one contact of this person and whether it is new; raises NoIdentity."""
-        self._check_writable()
         fingerprint = draft.fingerprint or identity.derived_fingerprint(account, draft)
+        self._check_writable()
         return await self._births.get_or_create(account, draft, fingerprint)
 
     async def get(self, account: str, contact_id: str) -> StoredContact:

@@ -6,10 +6,14 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Proxy:
-    """Passes bytes on; closes the connection at the next message that holds `stumbles_at`, instead."""
+    """Passes bytes on, but for the next message that holds `stumbles_at`.
+
+    That one is lost: the connection closes then, or stays open in silence when the proxy `swallows`.
+    """
 
     def __init__(self, target: int) -> None:
         self.stumbles_at = b""
+        self.swallows = False
         self._target = target
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -19,6 +23,8 @@ class Proxy:
             while message := await reader.read(65536):
                 if self.stumbles_at and self.stumbles_at in message:
                     self.stumbles_at = b""
+                    if self.swallows:
+                        continue
                     break
                 there.write(message)
         backwards.cancel()

@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from service.domain import contact as contacts
 from service.domain import ids
 from service.domain.contact import Contact, Draft
+from service.domain.errors import StoreTimeout
 from service.storage.by_key import ContactsByKey
 from service.storage.documents import StoredContact, to_document
 from service.storage.gate import Gate
@@ -182,3 +183,22 @@ async def test_an_interrupted_read_is_tried_again(mongodb_uri: str, stored: Stor
         await client.close()
     assert found == [contact] * 3
     assert proxy.stumbles_at == b""
+
+
+async def test_a_reply_that_never_comes_has_a_deadline(mongodb_uri: str, stored: Stored) -> None:
+    """Who waits for it is told STORE_TIMEOUT in time; those who come later are not held up by it."""
+    contact = person("a", "user:1")
+    _, port = pymongo.uri_parser.parse_uri(mongodb_uri)["nodelist"][0]
+    async with proxied(port) as (proxy, door):
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient("127.0.0.1", door, directConnection=True)
+        gate = Gate(seconds=0.5)
+        by_key = ContactsByKey(client[stored.database.name]["contacts"], gate, Python(), batching=True)
+        assert await by_key.insert(contact)
+        proxy.swallows, proxy.stumbles_at = True, b"\x02find\x00"
+        lost = [asyncio.create_task(by_key.by_id("a", contact.id))]
+        while proxy.stumbles_at:
+            await asyncio.sleep(0)
+        assert await by_key.by_id("a", contact.id) == contact
+        ends = await asyncio.gather(*lost, return_exceptions=True)
+        await client.close()
+    assert [type(end) for end in ends] == [StoreTimeout]
