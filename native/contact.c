@@ -15,12 +15,13 @@ enum {
 /* Where the time stands in `ct_`, 12 characters of the account and 26 of a ULID. */
 enum { ID_SIZE = 41, TIME_BEGINS = 15, TIME_ENDS = 25 };
 
-static int base32_value(unsigned char sign)
-{
-    static const char ALPHABET[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    const char *found = sign ? strchr(ALPHABET, sign) : NULL;
-    return found ? (int)(found - ALPHABET) : -1;
-}
+/* Crockford's digits, one more than their value; 0 for what is none. */
+static const unsigned char BASE32[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    ['G'] = 17, ['H'] = 18, ['J'] = 19, ['K'] = 20, ['M'] = 21, ['N'] = 22, ['P'] = 23, ['Q'] = 24,
+    ['R'] = 25, ['S'] = 26, ['T'] = 27, ['V'] = 28, ['W'] = 29, ['X'] = 30, ['Y'] = 31, ['Z'] = 32,
+};
 
 static bool read_time_of_id(Span id, int64_t *milliseconds)
 {
@@ -29,12 +30,12 @@ static bool read_time_of_id(Span id, int64_t *milliseconds)
     }
     int64_t time = 0;
     for (size_t place = 3; place < ID_SIZE; place++) {
-        int value = base32_value(id.at[place]);
-        if (value < 0) {
+        unsigned char value = BASE32[id.at[place]];
+        if (value == 0) {
             return false;
         }
         if (place >= TIME_BEGINS && place < TIME_ENDS) {
-            time = time << 5 | value;
+            time = time << 5 | (value - 1);
         }
     }
     *milliseconds = time;

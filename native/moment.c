@@ -21,12 +21,10 @@ int64_t moment_seconds(int64_t milliseconds, int32_t *rest)
     return seconds;
 }
 
-static void digits(char *at, unsigned number, int count)
+static inline void two_digits(char *at, unsigned number)
 {
-    while (count-- > 0) {
-        at[count] = (char)('0' + number % 10);
-        number /= 10;
-    }
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
 }
 
 static void date(char *at, int64_t days)
@@ -40,9 +38,10 @@ static void date(char *at, int64_t days)
     unsigned month = (5 * day + 2) / 153;
     day -= (153 * month + 2) / 5;
     year += era * 400 + (month >= 10);
-    digits(at, year, 4);
-    digits(at + 5, month < 10 ? month + 3 : month - 9, 2);
-    digits(at + 8, day + 1, 2);
+    two_digits(at, year / 100);
+    two_digits(at + 2, year % 100);
+    two_digits(at + 5, month < 10 ? month + 3 : month - 9);
+    two_digits(at + 8, day + 1);
 }
 
 bool moment_put(Text *text, int64_t milliseconds)
@@ -56,9 +55,10 @@ bool moment_put(Text *text, int64_t milliseconds)
     int64_t days = seconds / SECONDS_A_DAY - (seconds % SECONDS_A_DAY < 0);
     unsigned second = (unsigned)(seconds - days * SECONDS_A_DAY);
     date(at, days);
-    digits(at + 11, second / 3600, 2);
-    digits(at + 14, second / 60 % 60, 2);
-    digits(at + 17, second % 60, 2);
-    digits(at + 20, (unsigned)rest, 3);
+    two_digits(at + 11, second / 3600);
+    two_digits(at + 14, second / 60 % 60);
+    two_digits(at + 17, second % 60);
+    at[20] = (char)('0' + rest / 100);
+    two_digits(at + 21, (unsigned)rest % 100);
     return true;
 }

@@ -47,6 +47,39 @@ static bool is_plain(uint64_t word)
     return ((word & HIGH_BITS) | control | may_have(word, '"') | may_have(word, '\\')) == 0;
 }
 
+/* One character that is not ASCII, or DEL; NULL for what is not UTF-8. */
+static char *put_character(char *out, const unsigned char **at, const unsigned char *end, bool yaml)
+{
+    uint32_t code;
+    size_t size = utf8_read(*at, end, &code);
+    if (size == 0) {
+        return NULL;
+    }
+    if (yaml && breaks_yaml(code)) {
+        bool is_long = code > 0xFFFF;
+        out = put_hex(out, is_long ? "\\U" : "\\u", code, is_long ? 8 : 4, "0123456789ABCDEF");
+    } else if (!yaml && breaks_lines(code)) {
+        out = put_hex(out, "\\u", code, 4, "0123456789abcdef");
+    } else {
+        memcpy(out, *at, size);
+        out += size;
+    }
+    *at += size;
+    return out;
+}
+
+/* Copies what needs no escape, eight bytes at a time. */
+static inline char *put_plain(char *out, const unsigned char **at, const unsigned char *end, bool yaml)
+{
+    uint64_t word;
+    while (end - *at >= 8 && is_plain(word = eight_bytes(*at)) && !(yaml && may_have(word, 0x7F))) {
+        memcpy(out, &word, 8);
+        *at += 8;
+        out += 8;
+    }
+    return out;
+}
+
 static inline bool put_quoted(Text *text, Span value, bool yaml)
 {
     const unsigned char *at = value.at, *end = at + value.size;
@@ -55,37 +88,21 @@ static inline bool put_quoted(Text *text, Span value, bool yaml)
     }
     char *out = text->at;
     *out++ = '"';
-    while (at < end) {
-        uint64_t word;
-        while (end - at >= 8 && is_plain(word = eight_bytes(at)) && !(yaml && may_have(word, 0x7F))) {
-            memcpy(out, &word, 8);
-            at += 8;
-            out += 8;
-        }
-        if (at == end) {
-            break;
-        }
+    while ((out = put_plain(out, &at, end, yaml)), at < end) {
         unsigned char sign = *at;
-        if (sign < 0x20 || sign == '"' || sign == '\\') {
-            out = put_escape(out, sign);
-            at++;
+        if (sign >= 0x7F) {
+            out = put_character(out, &at, end, yaml);
+            if (out == NULL) {
+                return false;
+            }
             continue;
         }
-        uint32_t code;
-        size_t size = utf8_read(at, end, &code);
-        if (size == 0) {
-            return false;
-        }
-        if (yaml && breaks_yaml(code)) {
-            bool is_long = code > 0xFFFF;
-            out = put_hex(out, is_long ? "\\U" : "\\u", code, is_long ? 8 : 4, "0123456789ABCDEF");
-        } else if (!yaml && breaks_lines(code)) {
-            out = put_hex(out, "\\u", code, 4, "0123456789abcdef");
+        at++;
+        if (sign < 0x20 || sign == '"' || sign == '\\') {
+            out = put_escape(out, sign);
         } else {
-            memcpy(out, at, size);
-            out += size;
+            *out++ = (char)sign;
         }
-        at += size;
     }
     *out++ = '"';
     text->at = out;

@@ -38,6 +38,10 @@ static inline void text_rewind(Text *text, size_t size)
     text->at = PyBytes_AS_STRING(text->bytes) + size;
 }
 
+/* Most of what is written are short constants: inlined, each is a comparison and a few stores. */
+#if defined(__GNUC__)
+__attribute__((always_inline))
+#endif
 static inline bool text_put(Text *text, const void *bytes, size_t size)
 {
     if (!text_reserve(text, size)) {

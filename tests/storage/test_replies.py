@@ -1,0 +1,48 @@
+"""Asking the database for a reply: once more when the connection breaks, and never with a cursor left."""
+
+from typing import Any
+
+import bson
+from pymongo import AsyncMongoClient
+
+from service.domain.filters import ContactFilter, Selection
+from service.storage.queries import query
+from service.storage.replies import Reply, ask, starts_of
+from tests.people import fill
+from tests.storage.conftest import Stored
+
+EVERYBODY = query(Selection("acme", ContactFilter(), newest_first=False))
+
+
+async def cut_connections(client: AsyncMongoClient[Any]) -> None:
+    """As a network does it: the driver learns of it when it uses them."""
+    for server in client._topology._servers.values():
+        for connection in server._pool.conns:
+            connection.conn.get_conn.transport.abort()
+
+
+async def open_cursors(stored: Stored) -> int:
+    status = await stored.database.command("serverStatus")
+    return int(status["metrics"]["cursor"]["open"]["total"])
+
+
+async def test_a_broken_connection_is_met_once_more(
+    stored: Stored, mongo: AsyncMongoClient[dict[str, Any]]
+) -> None:
+    """An export does not end for one connection that the network has cut."""
+    people = await fill(stored.store, "acme", count=5)
+    await cut_connections(mongo)
+    cursor = await ask(stored.database, EVERYBODY, 10)
+    assert Reply(cursor, starts_of(cursor)).contacts() == people
+
+
+async def test_a_reply_that_is_cut_leaves_no_cursor(stored: Stored) -> None:
+    """A reply ends where the database cuts it, before so many documents; there is nothing to be fetched."""
+    people = await fill(stored.store, "acme", count=700, size=32_000)
+    before = await open_cursors(stored)
+    cursor = await ask(stored.database, EVERYBODY, 700)
+    reply = Reply(cursor, starts_of(cursor))
+    assert 100 < len(reply) < 700
+    assert reply.last_id() == people[len(reply) - 1].id
+    assert bson.decode(cursor)["id"] == 0
+    assert await open_cursors(stored) == before
