@@ -2,10 +2,10 @@
 
 One driver operation costs this process some 220 us, whether it fetches one contact or sixty-four. The rules:
 
-- A call alone is sent on at once. While a batch is under way, the next one gathers.
-- When it is back, the next one leaves as soon as it holds as many callers as were around lately, or when
-  nobody has come for a moment: then nobody will. (Sent on at once, batches stay near two callers, since
-  callers come back one by one as they are answered.) Nobody waits longer than PATIENCE.
+- A call alone, or with two others, is sent on at once. While a batch is under way, the next one gathers.
+- Of more callers it is worth waiting for those that come back as they are answered: until as many are here as
+  were around lately, or nobody will come. A look every millisecond tells: the event loop had little to do, so
+  nobody is about to be answered; or no caller came twice in a row. Nobody waits longer than PATIENCE.
 - Callers share a question only before it is sent: no answer is older than the call that it is for.
 - A batch belongs to the gate, not to a caller. Who is cancelled leaves; who was cancelled before has asked
   nothing. A batch that fails by what is in it is asked again key by key, and only the guilty one fails;
@@ -13,6 +13,7 @@ One driver operation costs this process some 220 us, whether it fetches one cont
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
@@ -28,10 +29,13 @@ Ask: TypeAlias = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
 Waiting: TypeAlias = dict[K, list[asyncio.Future[V | None]]]
 
 MOST_KEYS = 128
+# On two cores with 64 calls in flight: 2,120 gets a second without any wait, 3,900 with these. With 1,800
+# calls a second that come by chance the median takes 2.9 ms, and 4.1 without: a wait saves more than it costs.
+FEW = 4
+TICK = 0.001
+QUIET_TICKS = 2
+BUSY = 0.5
 PATIENCE = 0.01
-# Nobody has come for so many turns of the event loop. Turns, not time: an idle one takes 8 us, one that
-# answers many callers some milliseconds, and as long as it does there are more to come.
-QUIET_TURNS = 25
 
 
 class Batches(Generic[K, V]):
@@ -48,7 +52,7 @@ class Batches(Generic[K, V]):
         # How many callers were around at one moment lately.
         self._expected = 1
         self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Handle | None = None
+        self._deadline = 0.0
 
     async def one(self, key: K) -> V | None:
         """The answer for the key, None when there is none; raises what asking raises."""
@@ -60,29 +64,34 @@ class Batches(Generic[K, V]):
 
     def _consider(self) -> None:
         full = len(self._waiting) >= self._most_keys
-        if full or (not self._under_way and self._callers >= self._expected):
+        wanted = self._expected if self._expected >= FEW else 1
+        if full or (not self._under_way and self._callers >= wanted):
             self._send()
             return
-        loop = asyncio.get_running_loop()
         if self._timer is None:
-            self._timer = loop.call_later(PATIENCE, self._send)
-        if not self._under_way and self._watch is None:
-            self._watch = loop.call_soon(self._turn, self._callers, 0)
+            self._deadline = asyncio.get_running_loop().time() + PATIENCE
+            self._look_again(ticks=0)
 
-    def _turn(self, callers: int, turns: int) -> None:
+    def _look_again(self, ticks: int) -> None:
+        look = partial(self._look, self._callers, ticks + 1, time.thread_time())
+        self._timer = asyncio.get_running_loop().call_later(TICK, look)
+
+    def _look(self, callers: int, ticks: int, worked: float) -> None:
         if callers != self._callers:
-            callers, turns = self._callers, 0
-        elif turns >= QUIET_TURNS:
+            ticks = 0
+        idle = time.thread_time() - worked < BUSY * TICK
+        nobody_comes = not self._under_way and (idle or ticks >= QUIET_TICKS)
+        if nobody_comes:
             self._expected = max(self._callers, self._expected // 2)
+        if nobody_comes or asyncio.get_running_loop().time() >= self._deadline:
             self._send()
-            return
-        self._watch = asyncio.get_running_loop().call_soon(self._turn, callers, turns + 1)
+        else:
+            self._look_again(ticks)
 
     def _send(self) -> None:
-        for scheduled in (self._timer, self._watch):
-            if scheduled:
-                scheduled.cancel()
-        self._timer = self._watch = None
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         waiting, self._waiting = self._waiting, {}
         callers, self._callers = self._callers, 0
         wanted = {key: futures for key, futures in waiting.items() if not all(map(_is_done, futures))}

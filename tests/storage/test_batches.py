@@ -13,6 +13,12 @@ from service.storage.gate import Gate
 NEVER = 10**9
 
 
+def wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look of a batch finds that nobody will come."""
+    monkeypatch.setattr(module, "QUIET_TICKS", NEVER)
+    monkeypatch.setattr(module, "BUSY", 0)
+
+
 class Database:
     """Answers each key with its capitals, when it may; remembers what it was asked."""
 
@@ -50,7 +56,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def endless(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     """Nothing is sent for having waited at all."""
-    monkeypatch.setattr(module, "QUIET_TURNS", NEVER)
+    wait_for_all(monkeypatch)
 
 
 def call(batches: Batches[str, str], *keys: str) -> list["asyncio.Task[str | None]"]:
@@ -93,7 +99,7 @@ async def test_it_waits_for_as_many_as_were_around(
 ) -> None:
     """Callers that come back one by one, as they do when they are answered, go in one batch again."""
     await asyncio.gather(*call(batches, *"abcdefg"))
-    monkeypatch.setattr(module, "QUIET_TURNS", NEVER)
+    wait_for_all(monkeypatch)
     database.asked.clear()
     again = []
     for key in "uvwxyz":
@@ -108,11 +114,11 @@ async def test_it_waits_for_as_many_as_were_around(
 async def test_it_does_not_wait_for_who_does_not_come(
     database: Database, batches: Batches[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some idle turns of the loop fewer than expected are sent, and fewer are expected."""
+    """On an idle loop fewer than expected are sent after a moment, and fewer are expected."""
     await asyncio.gather(*call(batches, *"abcdefgh"))
     for key in "stuvw":
         assert await batches.one(key) == key.upper()
-    monkeypatch.setattr(module, "QUIET_TURNS", NEVER)
+    wait_for_all(monkeypatch)
     assert await batches.one("z") == "Z"
     assert database.asked[-6:] == [["s"], ["t"], ["u"], ["v"], ["w"], ["z"]]
 
@@ -121,7 +127,7 @@ async def test_patience_ends_behind_a_slow_batch(
     database: Database, batches: Batches[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that does not come back holds up the next one for PATIENCE and no longer."""
-    monkeypatch.setattr(module, "QUIET_TURNS", NEVER)
+    wait_for_all(monkeypatch)
     database.may_answer.clear()
     slow = call(batches, "slow")
     await begun(database, 1)
@@ -255,3 +261,14 @@ async def test_weather_is_told_to_all_and_not_asked_again(
 async def test_a_key_without_an_answer(batches: Batches[str, str]) -> None:
     """None, which no other caller's answer can be taken for."""
     assert await asyncio.gather(*call(batches, "a", "nobody")) == ["A", None]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_busy_loop_is_not_waited_for_in_vain(
+    database: Database, batches: Batches[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others keep the loop busy, but no caller comes: after two looks the batch leaves."""
+    await asyncio.gather(*call(batches, *"abcdefgh"))
+    monkeypatch.setattr(module, "BUSY", 0)
+    assert await batches.one("z") == "Z"
+    assert database.asked[-1] == ["z"]
