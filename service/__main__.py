@@ -91,7 +91,7 @@ def _serve_together(config: Config) -> None:
 
 
 def _environment(config: Config, address: Address, uri: str) -> dict[str, str]:
-    changes = {"address": str(address), "mongodb_uri": SecretStr(uri), "ready_file": None, "workers": 1}
+    changes = {"address": str(address), "mongodb_uri": SecretStr(uri)}
     return configuration.environment_of(config.model_copy(update=changes))
 
 

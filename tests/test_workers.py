@@ -16,8 +16,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.__main__ import main
-from service.rpc.server import SERVICE
+from service.rpc.server import DEV_ACCOUNT, SERVICE
+from service.storage.gate import Gate
+from service.storage.store import Store, connect
 from tests.client import Client
+from tests.people import fill
 from tests.process import ServiceProcess, eventually
 from tests.test_processes import alive, children, flags
 
@@ -43,7 +46,8 @@ class Workers(ServiceProcess):
 
     def last_caller(self) -> int:
         """The worker that answered the last call: its line is written before the answer is sent."""
-        lines = map(json.loads, self.log.splitlines())
+        whole, _, _ = self.log.rpartition("\n")
+        lines = map(json.loads, whole.splitlines())
         return [int(line["pid"]) for line in lines if line["event"] == "call"][-1]
 
 
@@ -145,7 +149,8 @@ async def test_while_a_worker_is_away_the_other_takes_all(
     with Workers(tmp_path, *on_the_sessions_database) as process:
         victim, survivor = process.pids
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: not alive(victim))
+        # Said when all of its threads are gone, and so its sockets.
+        eventually(lambda: "is started again" in process.log)
         while process.log.count('"serving"') < 3:
             async with grpc.aio.insecure_channel(process.address, options=OF_ITS_OWN) as channel:
                 await Client(channel, any_token, account).list(page_size=1)
@@ -181,16 +186,17 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
         pids = children(process.process.pid)
         async with one_client_each(process, dev_token(tmp_path), None) as clients:
             assert len(clients) == 2
-            one, _ = clients.values()
-            for _ in range(100):
-                await one.create(preferences="x" * 30_000)
+            # More than fits between service and reader.
+            store = Store(connect(process.facts["mongodb_uri"]), "contactservice", Gate())
+            await fill(store, DEV_ACCOUNT, count=10_000, size=2000)
+            await store.close()
             exports = [aiter(client.export()) for client in clients.values()]
             assert [(await anext(export)).HasField("header") for export in exports] == [True, True]
             process.process.send_signal(signal.SIGTERM)
             eventually(lambda: process.log.count('"draining"') == 3)
             assert "ExportContacts" not in process.log
             ends = [[message async for message in export][-1] for export in exports]
-            assert [end.summary.records for end in ends] == [100, 100]
+            assert [end.summary.records for end in ends] == [10_000, 10_000]
         assert await asyncio.to_thread(process.process.wait, 30) == 0
         assert not any(map(alive, pids))
 
