@@ -1,22 +1,26 @@
 """The commands of `contactservice`: serve, migrate, token."""
 
 import argparse
+import asyncio
 import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 # gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import uvloop
+from pydantic import SecretStr
 
 from service import config as configuration
 from service.config import Config, ConfigInvalid
-from service.ops import logs
+from service.ops import logs, port
+from service.ops.workers import SERVING, WorkerCannotServe, Workers, WorkersKilled, tell
 from service.rpc import server, token_file
 from service.rpc.auth import SCOPES
 from service.rpc.health import Revive
@@ -37,7 +41,12 @@ _EXPECTED = (
     MongodUnavailable,
     MongodbUriInvalid,
     TokenFileInvalid,
+    WorkerCannotServe,
+    WorkersKilled,
 )
+# -P: not from a folder that happens to be the current one.
+_WORKER = (sys.executable, "-P", "-m", "service", "worker")
+_MARGIN_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,10 +64,53 @@ def _serve(options: argparse.Namespace) -> None:
     server.check_grpc()
     config = _config(options)
     server.credentials(config)
-    _check_free(Address.parse(config.address))
+    if config.workers == 1:
+        _serve_alone(config)
+    else:
+        _serve_together(config)
+
+
+def _serve_alone(config: Config) -> None:
+    # Said before a database is started for nothing; the bind that counts is gRPC's.
+    with _port(port.bound, Address.parse(config.address)):
+        pass
     # The own mongod starts before gRPC and the event loop: never fork after those have.
     with _database(config) as (uri, revive):
-        uvloop.run(server.serve(config, uri, revive))
+        uvloop.run(server.serve(config, uri, revive, partial(server.write_ready_file, config, uri)))
+
+
+def _serve_together(config: Config) -> None:
+    if sys.platform != "linux":
+        raise CannotServe("--workers: only Linux spreads the connections of one port over several processes")
+    wanted = Address.parse(config.address)
+    with _port(port.claimed, wanted) as holder, _database(config) as (uri, revive):
+        address = Address(wanted.host, holder.getsockname()[1])
+        grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
+        workers = Workers(_WORKER, _environment(config, address, uri), config.workers, grace)
+        asyncio.run(workers.run(partial(_all_serve, config, uri, address), revive))
+
+
+def _environment(config: Config, address: Address, uri: str) -> dict[str, str]:
+    changes = {"address": str(address), "mongodb_uri": SecretStr(uri)}
+    return configuration.environment_of(config.model_copy(update=changes))
+
+
+def _all_serve(config: Config, uri: str, address: Address) -> None:
+    log.info("all workers serve", extra={"address": str(address), "workers": config.workers})
+    server.write_ready_file(config, uri, address)
+
+
+def _serve_as_worker(_: argparse.Namespace) -> None:
+    try:
+        config = configuration.load({})
+        logs.configure(config.log_format, config.log_level, os.getpid())
+        uri = config.mongodb_uri.get_secret_value() if config.mongodb_uri else ""
+        served = server.serve(config, uri, lambda: None, lambda _: tell(SERVING), shares_port=True)
+        uvloop.run(served)
+    except _EXPECTED as error:
+        # Told by the process that started this one, once for all workers.
+        tell(str(error))
+        sys.exit(1)
 
 
 def _migrate(options: argparse.Namespace) -> None:
@@ -119,15 +171,11 @@ def _config(options: argparse.Namespace) -> Config:
     return config
 
 
-def _check_free(address: Address) -> None:
-    # Said before a database is started for nothing; the bind that counts is gRPC's.
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise CannotServe(server.taken(address)) from error
+def _port(take: Callable[[str, int], socket.socket], address: Address) -> socket.socket:
+    try:
+        return take(address.host, address.port)
+    except OSError as error:
+        raise CannotServe(server.taken(address)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,6 +189,8 @@ def _parser() -> argparse.ArgumentParser:
     migrate.set_defaults(command=_migrate)
     for command in (serve, migrate):
         _add_settings(command)
+    # Started by `serve --workers`, with its settings in the environment; without a help it is not listed.
+    commands.add_parser("worker").set_defaults(command=_serve_as_worker)
     token = commands.add_parser("token", help="add, list and revoke tokens of a token file")
     _add_token_commands(token.add_subparsers(required=True, metavar="command"))
     return parser

@@ -42,6 +42,9 @@ class Config(BaseSettings):
         None,
         description="keys that sign page tokens, one of >= 64 hex digits a line; default: in the database",
     )
+    workers: Annotated[int, Field(ge=1)] = Field(
+        1, description="processes that serve on the one port; limits of a process hold in each"
+    )
     insecure_bind: bool = Field(
         default=False, description="serve without TLS on an address that is not loopback"
     )
@@ -89,6 +92,22 @@ def load(flags: Mapping[str, Any]) -> Config:
         raise ConfigInvalid("; ".join(_sentence(each) for each in error.errors())) from None
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"cannot read the configuration file: {error}") from error
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """An environment in which `load({})` gives these settings: for a process of ours, as it holds secrets."""
+    kept = {name: value for name, value in os.environ.items() if not _is_ours(name.upper())}
+    values = {name: getattr(config, name) for name in Config.model_fields}
+    told = {name: _text(value) for name, value in values.items() if value is not None}
+    return kept | {ENVIRONMENT_PREFIX + name.upper(): text for name, text in told.items()}
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith(ENVIRONMENT_PREFIX) or variable == "MONGODB_URI"
+
+
+def _text(value: Any) -> str:
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
 def _check_environment() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service import config
-from service.config import ConfigInvalid
+from service.config import ConfigInvalid, environment_of
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +77,38 @@ def test_a_file_that_cannot_be_read_stops_the_start(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("store_timeout", "soon"), ("store_timeout", "0"), ("log_format", "xml")]
+    ("name", "value"),
+    [("store_timeout", "soon"), ("store_timeout", "0"), ("log_format", "xml"), ("workers", "0")],
 )
 def test_a_wrong_value_is_named_with_its_setting(name: str, value: str) -> None:
     """The sentence starts with the setting."""
     with pytest.raises(ConfigInvalid, match=f"^{name}: "):
         config.load({name: value})
+
+
+def test_settings_are_handed_to_another_process_by_its_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A process with that environment has the same settings, secrets included, whatever ours had besides."""
+    file = tmp_path / "settings.toml"
+    file.write_text('log_level = "error"\ndrain_timeout = 0.25\n')
+    monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
+    monkeypatch.setenv("CONTACTSERVICE_DATABASE", "ours")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://other")
+    monkeypatch.setenv("HOME", "/home/ann")
+    flags = {
+        "mongodb_uri": "mongodb://user:hunter2@db",
+        "tokens": tmp_path,
+        "reflection": False,
+        "workers": 3,
+    }
+    settings = config.load(flags)
+    environment = environment_of(settings)
+    assert environment["HOME"] == "/home/ann"
+    for name in ("MONGODB_URI", "CONTACTSERVICE_CONFIG", "CONTACTSERVICE_DATABASE"):
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert config.load({}) == settings
+    assert settings.workers == 3
+    assert (settings.log_level, settings.drain_timeout) == ("error", 0.25)

@@ -5,8 +5,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
+from select import PIPE_BUF
 from typing import Any, TextIO
 
 import orjson
@@ -25,6 +27,8 @@ FIELDS = (
     "data_dir",
     "indexes",
     "pid",
+    "seconds",
+    "workers",
     "error",
 )
 MOMENT_SECONDS = 0.1
@@ -56,8 +60,8 @@ class LineWriter(logging.Handler):
     def flush(self) -> None:
         with self.lock or nullcontext():
             lines, self._lines = self._lines, []
-            if lines:
-                self._stream.write("\n".join(lines) + "\n")
+            for block in _blocks(lines):
+                self._stream.write(block)
                 self._stream.flush()
 
     def _write_when_due(self) -> None:
@@ -65,6 +69,20 @@ class LineWriter(logging.Handler):
             time.sleep(MOMENT_SECONDS)
             self._due.clear()
             self.flush()
+
+
+def _blocks(lines: list[str]) -> Iterator[str]:
+    # Whole lines, as many as a pipe takes in one piece: those of two workers do not cut through each other.
+    block, size = "", 0
+    for line in lines:
+        length = len(line.encode(errors="replace")) + 1
+        if size + length > PIPE_BUF and block:
+            yield block
+            block, size = "", 0
+        block += line + "\n"
+        size += length
+    if block:
+        yield block
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -92,12 +110,17 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
-def configure(style: str, level: str) -> None:
-    """Everything to stderr, as `console` or `json`. Libraries speak from WARNING on, without their texts."""
+def configure(style: str, level: str, pid: int | None = None) -> None:
+    """Everything to stderr, as `console` or `json`. Libraries speak from WARNING on, without their texts.
+
+    With a pid, every line has it: several processes write to one stream.
+    """
     # Not in any line of ours, and a third of what a record costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = LineWriter(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
+    if pid is not None:
+        handler.addFilter(partial(_stamp, pid))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("service").setLevel(level.upper())
     # gRPC calls it an error when the client of a call has gone; the call's own line says so.
@@ -136,6 +159,11 @@ def _local_second(seconds: int) -> str:
 @lru_cache(maxsize=2)
 def _utc_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _stamp(pid: int, record: logging.LogRecord) -> bool:
+    record.__dict__.setdefault("pid", pid)
+    return True
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -42,7 +43,6 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 16 * KIB),
     # At 100 gRPC core refuses streams at random with 64 in flight: those awaiting release count, too.
     ("grpc.max_concurrent_streams", 1000),
-    ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -104,18 +104,20 @@ class Signers:
 
 
 class Server:
-    """The service on one address. `start`, then `stop`; both once."""
+    """The service on one address, whose port workers share. `start`, then `stop`; both once."""
 
-    def __init__(self, config: Config, mongodb_uri: str, revive: Revive) -> None:
+    def __init__(
+        self, config: Config, mongodb_uri: str, revive: Revive, *, shares_port: bool = False
+    ) -> None:
         self._config = config
-        self._mongodb_uri = mongodb_uri
         gate = Gate(seconds=config.store_timeout)
         self.store = Store(connect(mongodb_uri), config.database, gate, batching=config.batching)
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
         self._boundary = Boundary(SERVICE, credentials(config), self.export_slots, config.stall_timeout)
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
-        self._grpc = grpc.aio.server(interceptors=[self._boundary], options=_OPTIONS)
+        options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+        self._grpc = grpc.aio.server(interceptors=[self._boundary], options=options)
         self.address = Address.parse(config.address)
         self._following: asyncio.Task[None] | None = None
 
@@ -126,13 +128,14 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.reflection:
             add_reflection(self._grpc, [SERVICE.full_name, "grpc.health.v1.Health"])
+        await self.readiness.start()
+        await self.readiness.look()
+        # Last, as it listens at once: on a shared port connections would come and wait.
         try:
             port = self._grpc.add_insecure_port(str(self.address))
         except RuntimeError as error:
             raise CannotServe(taken(self.address)) from error
         self.address = Address(self.address.host, port)
-        await self.readiness.start()
-        await self.readiness.look()
         await self._grpc.start()
         _spare_garbage_collection()
         self._following = asyncio.create_task(self.readiness.follow())
@@ -152,32 +155,49 @@ class Server:
             self._following.cancel()
         await self.store.close()
 
-    def ready(self) -> None:
-        """Says that the service serves: a log line, and the ready file."""
-        facts = {"address": str(self.address), "database": self._config.database, "pid": os.getpid()}
-        log.info("serving", extra=facts)
-        if not transcode.IS_NATIVE:
-            log.info("the compiled part is not built: exports are written by Python, which takes longer")
-        if self._config.ready_file:
-            facts |= {"ops_address": None, "mongodb_uri": without_credentials(self._mongodb_uri)}
-            _write_whole(self._config.ready_file, orjson.dumps(facts) + b"\n")
 
+async def serve(
+    config: Config,
+    mongodb_uri: str,
+    revive: Revive,
+    tell: Callable[[Address], object],
+    *,
+    shares_port: bool = False,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
 
-async def serve(config: Config, mongodb_uri: str, revive: Revive) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. `revive` is called while the database does not answer."""
+    `revive` is called while the database does not answer, `tell` once, when the service serves.
+    """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = Server(config, mongodb_uri, revive)
+    server = Server(config, mongodb_uri, revive, shares_port=shares_port)
     try:
         await server.start()
-        server.ready()
+        facts = {"address": str(server.address), "database": config.database, "pid": os.getpid()}
+        log.info("serving", extra=facts)
+        if not transcode.IS_NATIVE:
+            log.info("the compiled part is not built: exports are written by Python, which takes longer")
+        tell(server.address)
         ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
         for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
             await end
         log.info("draining")
     finally:
         await server.stop()
+
+
+def write_ready_file(config: Config, mongodb_uri: str, address: Address) -> None:
+    """Where the service serves, for tools that wait for it, where --ready-file asks for that."""
+    if config.ready_file:
+        facts = {
+            "address": str(address),
+            "ops_address": None,
+            "mongodb_uri": without_credentials(mongodb_uri),
+            "database": config.database,
+            "pid": os.getpid(),
+        }
+        _write_whole(config.ready_file, orjson.dumps(facts) + b"\n")
 
 
 def without_credentials(uri: str) -> str:

@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
 
+from service.ops.child import ending_with_us
 from service.storage.mongod_binary import MongodBinary, MongodUnavailable
 
 HOST = "127.0.0.1"
@@ -33,19 +33,9 @@ _ALWAYS = (
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),
 )
 
-# PR_SET_PDEATHSIG: the kernel ends mongod when the thread that started it ends, however that comes. SIGTERM:
-# it is gone within 1.1 s, idle or under load, and starts again in 0.5 s. SIGKILL would take 0.1 s and leave a
-# replay of up to 10 s of writes. A process between asks for it, as code between fork and exec is unsafe once
-# other threads run. Other systems have no such signal: there a killed parent leaves mongod behind.
-_LAUNCHER = """
-import ctypes, os, sys
-parent, signal, *command = sys.argv[1:]
-if ctypes.CDLL(None).prctl(1, int(signal), 0, 0, 0):
-    sys.exit("Error: the kernel knows no parent-death signal")
-if os.getppid() != int(parent):
-    sys.exit("Error: the parent has gone")
-os.execv(command[0], command)
-"""
+# It is gone within 1.1 s, idle or under load, and starts again in 0.5 s. SIGKILL would take 0.1 s and leave a
+# replay of up to 10 s of writes.
+_WITH_ITS_PARENT = signal.SIGTERM
 
 
 def spawn(binary: MongodBinary, data_dir: Path, port: int, *options: str) -> Child:
@@ -53,13 +43,10 @@ def spawn(binary: MongodBinary, data_dir: Path, port: int, *options: str) -> Chi
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("mongod would end with this thread: start it from the main thread")
     command = [str(binary.path), "--dbpath", str(data_dir), "--port", str(port), *_ALWAYS, *options]
-    if sys.platform == "linux":
-        ask = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(signal.SIGTERM.value)]
-        command = [*ask, *command]
     log = open_log(data_dir)
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and the chosen mongod
-            command,
+            ending_with_us(command, _WITH_ITS_PARENT),
             env=binary.environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from select import PIPE_BUF
 
 import pytest
 from pymongo.errors import DuplicateKeyError
@@ -53,15 +54,15 @@ def test_a_driver_error_is_logged_without_its_text(formatter: logging.Formatter)
 
 
 class Recorder(io.StringIO):
-    """A stream that counts its writes and tells of each."""
+    """A stream that keeps what is written at once and tells of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
+        self.pieces: list[str] = []
         self.written = threading.Event()
 
     def write(self, text: str) -> int:
-        self.writes += 1
+        self.pieces.append(text)
         count = super().write(text)
         self.written.set()
         return count
@@ -76,7 +77,23 @@ def test_lines_are_written_together_after_a_moment() -> None:
     assert stream.written.wait(10)
     writer.flush()
     assert stream.getvalue().split() == [str(number) for number in range(1000)]
-    assert stream.writes <= 3
+    assert len(stream.pieces) <= 3
+
+
+def test_no_write_cuts_a_line() -> None:
+    """What is gathered is written in pieces of whole lines that a pipe takes at once: lines of two processes
+    on one pipe never mix, unless one alone is longer.
+    """
+    stream = Recorder()
+    writer = LineWriter(stream)
+    lines = [str(number).rjust(300, "ä") for number in range(100)]
+    for line in [*lines, "x" * 5000]:
+        writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, line, (), None))
+    writer.flush()
+    assert stream.getvalue().split() == [*lines, "x" * 5000]
+    *pieces, long = stream.pieces
+    assert long == "x" * 5000 + "\n"
+    assert all(piece.endswith("\n") and len(piece.encode()) <= PIPE_BUF for piece in pieces)
 
 
 def test_a_warning_is_written_at_once() -> None:
@@ -98,3 +115,13 @@ logging.getLogger("service.x").info("the last line")
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "the last line" in ended.stderr
+
+
+def test_lines_of_several_processes_tell_which_wrote_them() -> None:
+    """Each line has the pid that was asked for; one that is about another process names that one."""
+    program = (
+        "from service.ops import logs; import logging; logs.configure('json', 'info', pid=7);"
+        "log = logging.getLogger('service.x'); log.info('call'); log.info('ended', extra={'pid': 8})"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert [json.loads(line)["pid"] for line in run.stderr.splitlines()] == [7, 8]

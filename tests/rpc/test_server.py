@@ -1,5 +1,7 @@
 """What the server is made of: addresses, doors that stay shut, keys for tokens, the version of gRPC."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from service import config as configuration
 from service.domain.errors import PageTokenInvalid
+from service.ops.port import claimed
 from service.rpc import auth
 from service.rpc import server as server_module
 from service.rpc.boundary import Boundary
@@ -109,6 +112,22 @@ async def test_a_taken_address_is_told_with_its_flag(mongodb_uri: str, server: S
     with pytest.raises(CannotServe, match=f"{server.address} cannot be bound.*--address"):
         await second.start()
     await second.stop()
+
+
+async def test_a_worker_listens_when_it_has_looked_at_its_database(tokens: Path, any_token: str) -> None:  # noqa: ARG001
+    """On a shared port connections come at once: until a worker can answer, they are not its."""
+    with claimed("127.0.0.1", 0) as holder, socket.create_server(("127.0.0.1", 0)) as silent:
+        address, database = holder.getsockname(), silent.getsockname()
+        flags = {"address": f"127.0.0.1:{address[1]}", "tokens": tokens, "store_timeout": 0.5}
+        uri = f"mongodb://127.0.0.1:{database[1]}/?replicaSet=rs0"
+        worker = Server(configuration.load(flags), uri, lambda: None, shares_port=True)
+        starting = asyncio.create_task(worker.start())
+        asked, _ = await asyncio.to_thread(silent.accept)
+        with asked, pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        await starting
+        socket.create_connection(address).close()
+        await worker.stop()
 
 
 @pytest.mark.parametrize("version", ["1.83.9", "1.9.0", "0.99"])

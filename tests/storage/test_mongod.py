@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import mongod_process
 from service.storage.mongod import EmbeddedMongod
 from service.storage.mongod_process import listens
 from tests.storage.notes import becomes, connected, texts, write
@@ -149,20 +148,6 @@ def test_the_next_service_need_not_wait(
     assert runs(pid)
     unstarted.start()
     assert unstarted.pid != pid
-
-
-@ON_LINUX
-def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
-    """The launcher runs no mongod when its parent ended before the signal was asked for."""
-    launcher = [sys.executable, "-I", "-S", "-c", mongod_process._LAUNCHER]
-    trace = tmp_path / "trace"
-    for parent, expected in ((1, False), (os.getpid(), True)):
-        subprocess.run(
-            [*launcher, str(parent), str(signal.SIGTERM.value), "/bin/touch", str(trace)],
-            check=expected,
-            capture_output=True,
-        )
-        assert trace.exists() == expected
 
 
 def test_ctrl_c_does_not_reach_it(mongod: EmbeddedMongod) -> None:

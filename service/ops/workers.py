@@ -1,0 +1,150 @@
+"""Workers: processes of one command that serve together; started, brought back when they die, drained as one.
+
+What they serve is not known here. A worker says on its stdout, in one line, that it serves, or why it cannot.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+
+from service.ops.child import ending_with_us
+
+log = logging.getLogger(__name__)
+
+SERVING = "serving"
+_LOOK_SECONDS = 1.0
+_AT_ONCE_SECONDS = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+
+class WorkerCannotServe(Exception):
+    """At the start a worker ended before it served; the sentence is its own, where it said one."""
+
+
+class WorkersKilled(Exception):
+    """They were given no time to end, or took too much."""
+
+
+def tell(line: str) -> None:
+    """What a worker says to the process that started it: SERVING, or a sentence."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def pause_before(previous: float, lived: float) -> float:
+    """Seconds before a worker is started again that lived so long: none, but growing when it dies at once."""
+    if lived >= _AT_ONCE_SECONDS:
+        return 0.0
+    return min(max(2 * previous, _FIRST_PAUSE), _LONGEST_PAUSE)
+
+
+class Workers:
+    """`count` processes of `command`. `run` once, in the main thread: they are killed when it ends."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], count: int, grace: float
+    ) -> None:
+        self._command = ending_with_us([*command], signal.SIGKILL)
+        self._environment = environment
+        self._count = count
+        self._grace = grace
+        self._running: set[Process] = set()
+        self._served = 0
+        self._stopping = asyncio.Event()
+
+    async def run(self, serving: Callable[[], object], look: Callable[[], object]) -> None:
+        """Keeps them running until SIGTERM or SIGINT, then drains them; a second signal kills them.
+
+        `serving` is called once, when all serve, `look` every second. Raises WorkerCannotServe and
+        WorkersKilled, and what the two raise; no worker is left then.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        tasks = [asyncio.create_task(self._keep(serving)) for _ in range(self._count)]
+        tasks += [asyncio.create_task(self._look(look)), asyncio.create_task(self._until_signalled())]
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        killed = await self._drain()
+        for task in ended:
+            task.result()
+        if killed:
+            raise WorkersKilled(f"{killed} of {self._count} workers were killed before they had drained")
+
+    async def _until_signalled(self) -> None:
+        await self._stopping.wait()
+
+    def _signalled(self) -> None:
+        if self._stopping.is_set():
+            log.warning("killing the workers")
+            self._kill()
+        else:
+            log.info("draining")
+            self._stopping.set()
+
+    async def _look(self, look: Callable[[], object]) -> None:
+        while True:
+            look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _keep(self, serving: Callable[[], object]) -> None:
+        clock = asyncio.get_running_loop().time
+        pause = 0.0
+        while True:
+            started = clock()
+            worker = await self._start()
+            said = await _line(worker)
+            if said == SERVING:
+                self._served += 1
+                if self._served == self._count:
+                    serving()
+            how = _ending(await worker.wait(), said)
+            self._running.discard(worker)
+            if self._served < self._count:
+                raise WorkerCannotServe(how)
+            pause = pause_before(pause, clock() - started)
+            facts = {"pid": worker.pid, "error": how, "seconds": pause}
+            log.error("a worker ended and is started again", extra=facts)
+            await asyncio.sleep(pause)
+
+    async def _start(self) -> Process:
+        worker = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            # Ctrl-C in a terminal reaches this process only, which then drains all.
+            start_new_session=True,
+        )
+        self._running.add(worker)
+        return worker
+
+    async def _drain(self) -> int:
+        for worker in self._running:
+            worker.terminate()
+        ends = [asyncio.create_task(worker.wait()) for worker in self._running]
+        if ends and (await asyncio.wait(ends, timeout=self._grace))[1]:
+            self._kill()
+        return (await asyncio.gather(*ends)).count(-signal.SIGKILL)
+
+    def _kill(self) -> None:
+        for worker in self._running:
+            if worker.returncode is None:
+                worker.kill()
+
+
+async def _line(worker: Process) -> str:
+    if worker.stdout is None:
+        raise RuntimeError("a worker is started with a pipe")
+    return (await worker.stdout.readline()).decode(errors="replace").strip()
+
+
+def _ending(code: int, said: str) -> str:
+    if said not in {"", SERVING}:
+        return said
+    how = f"signal {-code}" if code < 0 else f"code {code}"
+    return f"a worker ended by {how}"
