@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
-	"net"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -24,22 +21,18 @@ type call struct {
 // ended is told of every call that is over; it may start the next one on the same connection.
 type ended func(c *connection, done *call)
 
-// connection is one HTTP/2 connection. One goroutine reads and one writes, so that neither waits for the
-// other; what several calls have to say leaves in one write.
+// connection is what one HTTP/2 connection knows: bytes come in by `take`, bytes for the server gather in `out`.
 type connection struct {
-	socket  net.Conn
 	target  target
 	onEnd   ended
 	decoder *hpack.Decoder
+	headers *headerBlocks
 
-	lock       sync.Mutex
-	wake       *sync.Cond
 	out        []byte
-	closed     bool
-	refusing   bool // after GOAWAY
+	greeted    bool // the server's settings are known
+	refusing   bool // after GOAWAY, or at the end of the connection
 	calls      map[uint32]*call
 	waiting    []uint32 // streams whose request did not fit into a window
-	headers    *headerBlocks
 	nextStream uint32
 	window     int
 	taken      int
@@ -47,6 +40,7 @@ type connection struct {
 	peerWindow int
 	peerFrame  int
 	block      []byte // of a header that goes on in CONTINUATION
+	lastBlock  bool   // that header ends its stream
 	current    *call  // whose header the decoder reads
 }
 
@@ -58,18 +52,12 @@ type target struct {
 	maxFrame        int
 }
 
-func dial(where target, onEnd ended) (*connection, error) {
-	socket, err := net.DialTimeout("tcp", where.address, 10*time.Second)
-	if err != nil {
-		return nil, err
-	}
+func newConnection(where target, onEnd ended) *connection {
 	c := &connection{
-		socket: socket, target: where, onEnd: onEnd, calls: map[uint32]*call{}, nextStream: 1,
+		target: where, onEnd: onEnd, headers: newHeaderBlocks(where), calls: map[uint32]*call{}, nextStream: 1,
 		window: defaultWindow, limit: 1 << 30, peerWindow: defaultWindow, peerFrame: defaultMaxFrame,
 	}
-	c.wake = sync.NewCond(&c.lock)
 	c.decoder = hpack.NewDecoder(4096, c.field)
-	c.headers = newHeaderBlocks(where)
 	c.out = append(c.out, preface...)
 	var settings []byte
 	settings = appendSetting(settings, settingEnablePush, 0)
@@ -77,19 +65,12 @@ func dial(where target, onEnd ended) (*connection, error) {
 	settings = appendSetting(settings, settingMaxFrameSize, where.maxFrame)
 	c.out = appendFrame(c.out, frameSettings, 0, 0, settings)
 	c.out = appendWindowUpdate(c.out, 0, where.window)
-	// The server's settings bound the very first request: they are read before it.
-	reader := bufio.NewReaderSize(socket, 1<<20+where.maxFrame)
-	go c.write()
-	if err := c.greet(reader); err != nil {
-		return nil, err
-	}
-	go c.read(reader)
-	return c, nil
+	return c
 }
 
-// start sends a call; the lock is held. False when the server refuses more calls on this connection.
+// start sends a call. False when the server refuses more calls on this connection.
 func (c *connection) start(message []byte, due time.Time) bool {
-	if c.refusing || c.closed {
+	if c.refusing {
 		return false
 	}
 	id := c.nextStream
@@ -101,7 +82,6 @@ func (c *connection) start(message []byte, due time.Time) bool {
 	if !c.send(id, started) {
 		c.waiting = append(c.waiting, id)
 	}
-	c.wake.Signal()
 	return true
 }
 
@@ -131,71 +111,19 @@ func (c *connection) sendWaiting() {
 		}
 	}
 	c.waiting = still
-	c.wake.Signal()
 }
 
-func (c *connection) write() {
-	var writing []byte
+// takeAll takes the whole frames of what came in and returns how many bytes those were.
+func (c *connection) takeAll(received []byte) int {
+	used := 0
 	for {
-		c.lock.Lock()
-		for len(c.out) == 0 && !c.closed {
-			c.wake.Wait()
-		}
-		if c.closed {
-			c.lock.Unlock()
-			return
-		}
-		writing, c.out = c.out, writing[:0]
-		c.lock.Unlock()
-		if _, err := c.socket.Write(writing); err != nil {
-			return // the reader meets the same end, and tells
-		}
-	}
-}
-
-func (c *connection) greet(reader *bufio.Reader) error {
-	for {
-		f, err := readFrame(reader)
-		if err != nil {
-			return fmt.Errorf("no HTTP/2 at %s: %w", c.target.address, err)
-		}
-		c.lock.Lock()
-		c.take(f)
-		c.lock.Unlock()
-		if f.kind == frameSettings && !f.has(flagAck) {
-			return nil
-		}
-	}
-}
-
-func (c *connection) read(reader *bufio.Reader) {
-	for {
-		f, err := readFrame(reader)
-		c.lock.Lock()
-		if err != nil {
-			c.end("connection lost")
-			c.lock.Unlock()
-			return
+		f, size := firstFrame(received[used:])
+		if size == 0 {
+			return used
 		}
 		c.take(f)
-		c.lock.Unlock()
+		used += size
 	}
-}
-
-// readFrame returns a frame whose payload is valid until the next one is read.
-func readFrame(reader *bufio.Reader) (frame, error) {
-	header, err := reader.Peek(frameHeaderSize)
-	if err != nil {
-		return frame{}, err
-	}
-	size := int(header[0])<<16 | int(header[1])<<8 | int(header[2])
-	whole, err := reader.Peek(frameHeaderSize + size)
-	if err != nil {
-		return frame{}, err
-	}
-	_, err = reader.Discard(len(whole))
-	stream := binary.BigEndian.Uint32(whole[5:]) & 0x7fffffff
-	return frame{whole[3], whole[4], stream, whole[frameHeaderSize:]}, err
 }
 
 func (c *connection) take(f frame) {
@@ -211,7 +139,6 @@ func (c *connection) take(f frame) {
 	case framePing:
 		if !f.has(flagAck) {
 			c.out = appendFrame(c.out, framePing, flagAck, 0, f.payload)
-			c.wake.Signal()
 		}
 	case frameResetStream:
 		c.finish(f.stream, fmt.Sprintf("reset %d", binary.BigEndian.Uint32(f.payload)))
@@ -224,7 +151,6 @@ func (c *connection) takeContent(f frame) {
 	if c.taken += len(f.payload); c.taken >= c.target.window/4 {
 		c.out = appendWindowUpdate(c.out, 0, c.taken)
 		c.taken = 0
-		c.wake.Signal()
 	}
 	receiving, alive := c.calls[f.stream]
 	if !alive {
@@ -238,34 +164,26 @@ func (c *connection) takeContent(f frame) {
 	if receiving.taken += len(f.payload); receiving.taken >= c.target.window/4 {
 		c.out = appendWindowUpdate(c.out, f.stream, receiving.taken)
 		receiving.taken = 0
-		c.wake.Signal()
 	}
 }
 
 func (c *connection) takeHeaders(f frame) {
-	c.block = append(c.block, f.content()...)
-	if f.kind == frameHeaders && f.has(flagEndStream) {
-		defer func(id uint32) { c.endIfWhole(id) }(f.stream)
+	if f.kind == frameHeaders {
+		c.lastBlock = f.has(flagEndStream)
 	}
+	c.block = append(c.block, f.content()...)
 	if !f.has(flagEndHeaders) {
 		return
 	}
-	c.current = c.calls[f.stream]
+	receiving := c.calls[f.stream]
+	c.current = receiving
 	if _, err := c.decoder.Write(c.block); err != nil {
 		c.end("header not readable")
 		return
 	}
 	c.block = c.block[:0]
-}
-
-// endIfWhole ends a call whose trailers came in one frame, as gRPC's do.
-func (c *connection) endIfWhole(id uint32) {
-	if done, alive := c.calls[id]; alive {
-		status := done.status
-		if status == "" {
-			status = "no status"
-		}
-		c.finish(id, status)
+	if receiving != nil && c.lastBlock {
+		c.finish(f.stream, receiving.status)
 	}
 }
 
@@ -296,6 +214,7 @@ func (c *connection) takeSettings(f frame) {
 			c.peerWindow = value
 		}
 	}
+	c.greeted = true
 	c.out = appendFrame(c.out, frameSettings, flagAck, 0, nil)
 	c.sendWaiting()
 }
@@ -329,15 +248,10 @@ func (c *connection) finish(id uint32, status string) {
 	}
 }
 
-// end gives up the connection and all its calls; the lock is held.
+// end gives up the connection and all its calls.
 func (c *connection) end(why string) {
-	if c.closed {
-		return
-	}
-	c.closed = true
-	c.wake.Signal()
+	c.refusing = true
 	for id := range c.calls {
 		c.finish(id, why)
 	}
-	_ = c.socket.Close()
 }

@@ -53,6 +53,19 @@ func (f frame) content() []byte {
 	return payload[:len(payload)-padding]
 }
 
+// firstFrame returns the first frame of what was received and its size with header; 0 when it is not all there.
+func firstFrame(received []byte) (frame, int) {
+	if len(received) < frameHeaderSize {
+		return frame{}, 0
+	}
+	size := frameHeaderSize + (int(received[0])<<16 | int(received[1])<<8 | int(received[2]))
+	if len(received) < size {
+		return frame{}, 0
+	}
+	stream := binary.BigEndian.Uint32(received[5:]) & 0x7fffffff
+	return frame{received[3], received[4], stream, received[frameHeaderSize:size]}, size
+}
+
 func appendFrameHeader(out []byte, size int, kind, flags byte, stream uint32) []byte {
 	out = append(out, byte(size>>16), byte(size>>8), byte(size), kind, flags)
 	return binary.BigEndian.AppendUint32(out, stream)

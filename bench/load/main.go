@@ -32,6 +32,7 @@ func (m *metadata) Set(line string) error {
 
 func main() {
 	runtime.GOMAXPROCS(1)
+	runtime.LockOSThread()
 	debug.SetGCPercent(400)
 	where, wanted, connections, streams, bodies := flags()
 	if err := measure(where, wanted, connections, streams, bodies); err != nil {
@@ -78,6 +79,8 @@ func measure(where target, wanted plan, connections int, streams bool, bodies st
 		return err
 	}
 	r.tally.keepStreams = streams
-	r.do()
+	if err := r.do(); err != nil {
+		return err
+	}
 	return json.NewEncoder(os.Stdout).Encode(r.report())
 }

@@ -32,6 +32,7 @@ func (t *tally) check(done *call) {
 	if t.statuses == nil {
 		t.statuses = map[string]int{}
 	}
+	t.total++
 	t.statuses[done.status]++
 	if done.status == "0" && done.message.bytes == 0 {
 		t.empty++
@@ -78,7 +79,7 @@ type report struct {
 func (r *run) report() report {
 	t := &r.tally
 	seconds := r.last.Sub(r.from).Seconds()
-	if r.plan.length > 0 && r.plan.calls == 0 && !(r.plan.once && r.plan.offset+r.started >= len(r.plan.bodies)) {
+	if r.plan.length > 0 && !r.enough() {
 		seconds = r.plan.length.Seconds()
 	}
 	made := report{

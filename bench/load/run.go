@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand"
-	"runtime"
-	"sync"
 	"syscall"
 	"time"
+)
+
+const (
+	greetPatience = 10 * time.Second
+	endPatience   = 60 * time.Second
 )
 
 // plan is how calls are started: as many as `inFlight` at once, or at `rate` a second whatever comes back.
@@ -21,184 +25,164 @@ type plan struct {
 	inFlight int
 }
 
-// run starts the calls of a plan on its connections and notes what becomes of them.
+// run starts the calls of a plan on its connections and notes what becomes of them. One thread does it all.
 type run struct {
-	plan        plan
-	connections []*connection
-
-	lock     sync.Mutex
+	plan     plan
+	poller   *poller
 	started  int
 	open     int
 	ending   bool
-	due      []time.Time // open loop: calls that had to wait for a place
+	arrivals *rand.Rand
+	arrival  time.Time   // open loop: when the next call is due
+	due      []time.Time // open loop: calls that wait for a place
 	from     time.Time
 	until    time.Time
 	last     time.Time
 	cpuFrom  time.Duration
-	measured bool
 	tally    tally
-	over     chan struct{}
 }
 
 func newRun(where target, wanted plan, connections int) (*run, error) {
-	r := &run{plan: wanted, over: make(chan struct{})}
-	for range connections {
-		c, err := dial(where, r.ended)
+	poller, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{plan: wanted, poller: poller, arrivals: rand.New(rand.NewSource(1))}
+	for number := range connections {
+		made, err := poller.dial(where, r.ended)
 		if err != nil {
 			return nil, err
 		}
-		r.connections = append(r.connections, c)
-		if places := c.limit * connections; places < r.plan.inFlight {
-			return nil, fmt.Errorf("the server takes %d calls at once on a connection", c.limit)
+		if err := r.greet(number, made.connection); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func (r *run) do() {
+// greet waits for the server's settings: they bound the very first request.
+func (r *run) greet(number int, c *connection) error {
+	if err := r.poller.flush(number); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(greetPatience); !c.greeted; {
+		if err := r.poller.wait(deadline); err != nil {
+			return err
+		}
+		if c.refusing || time.Now().After(deadline) {
+			return fmt.Errorf("no HTTP/2 at %s", c.target.address)
+		}
+	}
+	if share := r.plan.inFlight / max(1, len(r.poller.sockets)); c.limit < share {
+		return fmt.Errorf("the server takes %d calls at once on a connection", c.limit)
+	}
+	return nil
+}
+
+func (r *run) do() error {
 	begin := time.Now()
 	r.from = begin.Add(r.plan.warmup)
 	r.until = r.from.Add(r.plan.length)
 	if r.plan.warmup == 0 {
-		r.measure(begin)
+		r.cpuFrom = cpu()
 	}
-	if r.plan.rate > 0 {
-		go r.openLoop(begin)
-	} else {
+	r.arrival = begin
+	if r.plan.rate == 0 {
 		for number := range r.plan.inFlight {
-			c := r.connections[number%len(r.connections)]
-			c.lock.Lock()
-			r.next(c, time.Now())
-			c.lock.Unlock()
+			r.next(number, begin)
 		}
 	}
-	if r.plan.length > 0 {
-		time.AfterFunc(time.Until(r.until), r.stop)
+	for !r.ending || r.open > 0 {
+		if err := r.turn(time.Now()); err != nil {
+			return err
+		}
 	}
-	<-r.over
+	return nil
 }
 
-// next starts one call on the connection, whose lock is held, unless enough were started.
-func (r *run) next(c *connection, due time.Time) bool {
-	r.lock.Lock()
-	if r.enough() {
+// turn does what is due now, then waits for answers until something else is.
+func (r *run) turn(now time.Time) error {
+	if r.cpuFrom == 0 && !now.Before(r.from) {
+		r.cpuFrom = cpu()
+	}
+	if r.plan.length > 0 && !now.Before(r.until) {
 		r.ending = true
-		r.checkOver()
-		r.lock.Unlock()
-		return false
+		r.due = nil
+	}
+	if r.ending && now.After(r.until.Add(endPatience)) && r.plan.length > 0 {
+		return errors.New("calls are not answered")
+	}
+	wake := now.Add(endPatience)
+	if r.plan.rate > 0 && !r.ending {
+		wake = r.arrive(now)
+	}
+	if r.plan.length > 0 && !r.ending && r.until.Before(wake) {
+		wake = r.until
+	}
+	for number := range r.poller.sockets {
+		if err := r.poller.flush(number); err != nil {
+			return err
+		}
+	}
+	return r.poller.wait(wake)
+}
+
+// arrive starts the calls that are due and returns the moment of the next one. The moments do not depend on the
+// answers, as with independent users (exponential gaps, fixed seed), and a latency counts from the moment
+// that was due: a late start is not forgiven.
+func (r *run) arrive(now time.Time) time.Time {
+	for !r.arrival.After(now) {
+		if r.open < r.plan.inFlight {
+			r.next(r.started, r.arrival)
+		} else {
+			r.due = append(r.due, r.arrival)
+		}
+		r.arrival = r.arrival.Add(time.Duration(r.arrivals.ExpFloat64() / r.plan.rate * float64(time.Second)))
+	}
+	return r.arrival
+}
+
+func (r *run) next(number int, due time.Time) {
+	r.startOn(r.poller.sockets[number%len(r.poller.sockets)].connection, due)
+}
+
+// startOn starts one call on the connection, unless enough were started.
+func (r *run) startOn(c *connection, due time.Time) {
+	if r.ending || r.enough() {
+		r.ending = true
+		return
 	}
 	body := r.plan.bodies[(r.plan.offset+r.started)%len(r.plan.bodies)]
+	if !c.start(body, due) {
+		r.tally.refused++
+		r.ending = true
+		return
+	}
 	r.started++
 	r.open++
-	r.lock.Unlock()
-	if c.start(body, due) {
-		return true
-	}
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	r.open--
-	r.ending = true
-	r.tally.refused++
-	r.checkOver()
-	return false
 }
 
 func (r *run) enough() bool {
-	asked := r.plan.calls > 0 && r.started >= r.plan.calls
-	return r.ending || asked || (r.plan.once && r.plan.offset+r.started >= len(r.plan.bodies))
+	return r.exhausted() || (r.plan.calls > 0 && r.started >= r.plan.calls)
+}
+
+func (r *run) exhausted() bool {
+	return r.plan.once && r.plan.offset+r.started >= len(r.plan.bodies)
 }
 
 func (r *run) ended(c *connection, done *call) {
 	now := time.Now()
-	r.lock.Lock()
 	r.open--
-	r.tally.total++
-	if r.measured && (r.plan.length == 0 || now.Before(r.until)) {
+	r.tally.check(done)
+	if !now.Before(r.from) && (r.plan.length == 0 || now.Before(r.until)) {
 		r.tally.add(done, now)
 		r.last = now
-	} else if !r.measured && !now.Before(r.from) {
-		r.measure(now)
 	}
-	r.tally.check(done)
-	due, waits := now, r.plan.rate == 0
 	if len(r.due) > 0 {
-		due, waits = r.due[0], true
+		r.startOn(c, r.due[0])
 		r.due = r.due[1:]
-	}
-	r.checkOver()
-	r.lock.Unlock()
-	if waits {
-		r.next(c, due)
-	}
-}
-
-// measure begins the part that counts, after the warm-up.
-func (r *run) measure(now time.Time) {
-	r.measured = true
-	r.from = now
-	if r.plan.length > 0 {
-		r.until = now.Add(r.plan.length)
-	}
-	r.cpuFrom = cpu()
-}
-
-// stop starts nothing any more; calls under way are waited for.
-func (r *run) stop() {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	if late := time.Until(r.until); late > 0 {
-		time.AfterFunc(late, r.stop)
-		return
-	}
-	r.ending = true
-	r.due = nil
-	r.checkOver()
-}
-
-func (r *run) checkOver() {
-	if r.ending && r.open == 0 && len(r.due) == 0 {
-		select {
-		case <-r.over:
-		default:
-			close(r.over)
-		}
-	}
-}
-
-// openLoop starts calls at moments that do not depend on the answers, as independent users do (exponential
-// gaps from a fixed seed). A latency counts from the moment that was due, so a late start is not forgiven.
-func (r *run) openLoop(begin time.Time) {
-	runtime.LockOSThread()
-	gaps := rand.New(rand.NewSource(1))
-	due := begin
-	for number := 0; ; number++ {
-		due = due.Add(time.Duration(gaps.ExpFloat64() / r.plan.rate * float64(time.Second)))
-		pause(time.Until(due))
-		r.lock.Lock()
-		ending := r.ending
-		full := r.open >= r.plan.inFlight
-		if full && !ending {
-			r.due = append(r.due, due)
-		}
-		r.lock.Unlock()
-		if ending {
-			return
-		}
-		if full {
-			continue
-		}
-		c := r.connections[number%len(r.connections)]
-		c.lock.Lock()
-		r.next(c, due)
-		c.lock.Unlock()
-	}
-}
-
-// pause sleeps in the kernel: Go's own timers wake up to a millisecond late when nothing else runs.
-func pause(length time.Duration) {
-	if length > 0 {
-		wanted := syscall.NsecToTimespec(int64(length))
-		_ = syscall.Nanosleep(&wanted, nil)
+	} else if r.plan.rate == 0 {
+		r.startOn(c, now)
 	}
 }
 
