@@ -1,8 +1,8 @@
 """`./dev bench`: measures the service against its peers on this machine and says what is met.
 
-    ./dev bench                    all measures but scale, 20 to 30 minutes
-    ./dev bench --quick            the main ones, less exact, under three minutes
-    ./dev bench get export         these
+./dev bench                    all measures but scale, 20 to 30 minutes
+./dev bench --quick            the main ones, less exact, under three minutes
+./dev bench get export         these
 """
 
 import argparse
@@ -58,14 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(bool(failed) or go is None)
 
 
-def measured(
-    names: Sequence[str], pace: laboratory.Pace, go: str | None
-) -> tuple[list[Figure], list[str]]:
+def measured(names: Sequence[str], pace: laboratory.Pace, go: str | None) -> tuple[list[Figure], list[str]]:
     """The figures, and a sentence for each measure that failed."""
     figures: list[Figure] = []
     failed: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="contactservice-bench-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="contactservice-bench-") as temporary:
+        folder = Path(temporary)
         binary = load_generator.build(go, folder / "load") if go else folder / "none"
         with laboratory.opened(pace, folder, binary) as lab:
             for name in names:
@@ -87,11 +85,16 @@ def _show(figures: Sequence[Figure], failed: Sequence[str]) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench", description="Measures the service against its peers.")
-    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help=f"of {', '.join(MEASURES)}")
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", description="Measures the service against its peers."
+    )
+    parser.add_argument("measures", nargs="*", metavar="measure", help=f"some of {', '.join(MEASURES)}")
     parser.add_argument("--quick", action="store_true", help="the main measures, under three minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if unknown := set(options.measures) - MEASURES.keys():
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Sample = TypeVar("Sample")
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. `value` is what `must` and `aim` speak of; a figure without `must` is for the record."""
+    """One line of the report. `value` is what `must` and `aim` speak of; without `must`: for the record."""
 
     measure: str
     value: float
@@ -35,9 +35,7 @@ class Figure:
         return self.value <= bound if self.at_most else self.value >= bound
 
 
-def interleaved(
-    contestants: Mapping[str, Callable[[int], Sample]], rounds: int
-) -> dict[str, list[Sample]]:
+def interleaved(contestants: Mapping[str, Callable[[int], Sample]], rounds: int) -> dict[str, list[Sample]]:
     """Every round asks all of them, in turn; every second round begins with the last."""
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
     for number in range(rounds):
@@ -54,8 +52,8 @@ def ratio(ours: Sequence[float], peer: Sequence[float]) -> float:
 
 def table(figures: Sequence[Figure]) -> str:
     """As text, aligned."""
-    rows = [("measure", "value", "ours", "peer", "must", "aim", "", "")]
-    rows += [_row(figure) for figure in figures]
+    title = ("measure", "value", "ours", "peer", "must", "aim", "", "")
+    rows = [title, *(_row(figure) for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

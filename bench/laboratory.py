@@ -1,4 +1,4 @@
-"""What the measures work in: one mongod, our service, the peers, people in both databases, the load generator."""
+"""What the measures work in: one mongod, our service, the peers, people in both databases, load."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import Message
+
 from bench import people, processes
 from bench.load_generator import LoadGenerator, Requests, write_requests
 from bench.processes import Running
 from contactservice.v1 import contact_service_pb2 as pb
-from google.protobuf.message import Message
 from service.storage.mongod import EmbeddedMongod
 
 OURS, TEXTBOOK = "contactservice", "textbook"
@@ -147,9 +148,7 @@ def opened(pace: Pace, folder: Path, binary: Path) -> Iterator[Laboratory]:
             people.fill(mongod.uri, OURS, CALLERS, pace.callers)
             people.copy(mongod.uri, OURS, TEXTBOOK, CALLERS)
             people.fill(mongod.uri, OURS, EXPORTED, pace.exported)
-            yield Laboratory(
-                pace, folder, mongod, LoadGenerator(binary), stack, running, tokens_file, tokens
-            )
+            yield Laboratory(pace, folder, mongod, LoadGenerator(binary), stack, running, tokens_file, tokens)
     finally:
         mongod.stop()
 

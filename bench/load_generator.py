@@ -57,9 +57,7 @@ class LoadGenerator:
     def __init__(self, binary: Path) -> None:
         self._binary = binary
 
-    def start(
-        self, address: str, token: str, requests: Requests, *flags: str
-    ) -> "subprocess.Popen[str]":
+    def start(self, address: str, token: str, requests: Requests, *flags: str) -> "subprocess.Popen[str]":
         command = [
             str(self._binary),
             *("-address", address, "-method", SERVICE + requests.method, "-bodies", str(requests.file)),

@@ -15,7 +15,20 @@ from service.storage.documents import to_document
 
 FIRST_MILLISECOND = 1_767_225_600_000  # 2026-01-01
 WRITTEN_AT_ONCE = 5000
-FIRST = ("Ann", "Bela", "Chidi", "Dilara", "Emil", "Fatima", "Goran", "Hana", "Iñes", "Jürgen", "Kenji", "Lüde")
+FIRST = (
+    "Ann",
+    "Bela",
+    "Chidi",
+    "Dilara",
+    "Emil",
+    "Fatima",
+    "Goran",
+    "Hana",
+    "Iñes",
+    "Jürgen",
+    "Kenji",
+    "Lüde",
+)
 LAST = ("Adeyemi", "Bianchi", "Chen", "Dvořák", "Eriksen", "Fischer", "García", "Haddad", "Ivanova", "Jansen")
 TOWNS = ("Lagos", "Milano", "Suzhou", "Brno", "Bergen", "Köln", "Sevilla", "Beirut", "Varna", "Utrecht")
 

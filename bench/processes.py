@@ -86,9 +86,7 @@ def forget_peak(pid: int) -> None:
 
 
 @contextmanager
-def _ended(
-    command: list[str], stdout: int | object, stderr: object
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _ended(command: list[str], stdout: int | object, stderr: object) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr)  # type: ignore[call-overload]  # noqa: S603
     try:
         yield process

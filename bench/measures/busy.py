@@ -13,7 +13,7 @@ SHARES = (0.5, 0.8)
 
 
 def busy(lab: Laboratory) -> list[Figure]:
-    """GetContact at a fixed rate, alone and beside two exports; the longest of them shows the event loop's stalls."""
+    """GetContact at a fixed rate, alone and beside two exports; the longest shows stalls of the loop."""
     requests = lab.get_requests()
     samples = interleaved(
         {"alone": lambda _: _gets(lab, requests), "beside": lambda _: _beside_exports(lab, requests)},

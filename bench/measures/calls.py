@@ -1,7 +1,7 @@
 """Single calls: Get, Ensure and Create, ours against the peers."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench import people
 from bench.figures import Figure, interleaved, ratio
@@ -100,7 +100,7 @@ def _new_people(lab: Laboratory, number: int) -> Requests:
     return lab.requests(f"new-{number}", "EnsureContact", _ensures(range(count), f"new-{number}"))
 
 
-def _ensures(numbers: range, series: str):  # noqa: ANN202 (a generator of requests)
+def _ensures(numbers: range, series: str) -> Iterator[pb.EnsureContactRequest]:
     return (pb.EnsureContactRequest(contact=people.message(number, series)) for number in numbers)
 
 

@@ -1,4 +1,4 @@
-"""Exports: records a second in each format, the first message, memory; against the driver and the textbook."""
+"""Exports: records a second in each format, the first message, memory; against driver and textbook."""
 
 import base64
 import json
@@ -13,6 +13,7 @@ from bench.laboratory import CALLERS, EXPORTED, OURS, Laboratory
 from bench.load_generator import NotAnswered, Requests
 from bench.processes import Running
 from contactservice.v1 import contact_service_pb2 as pb
+from contactservice.v1 import export_pb2
 
 BOUNDS_AGAINST_JSONL = {"CSV": (0.6, 0.9), "JSON": (0.9, 1.0), "CONTACTS": (0.4, 0.6)}
 
@@ -71,7 +72,8 @@ def peak(lab: Laboratory, account: str, contacts: int) -> Figure:
 
 
 def export_requests(lab: Laboratory, name: str = "JSONL") -> Requests:
-    request = pb.ExportContactsRequest(format=f"EXPORT_FORMAT_{name}")
+    chosen = export_pb2.ExportFormat.Value(f"EXPORT_FORMAT_{name}")
+    request = pb.ExportContactsRequest(format=chosen)
     return lab.requests(f"export-{name}", "ExportContacts", iter([request]))
 
 

@@ -1,4 +1,4 @@
-"""Pages of a large account: does the last one cost more than the first?"""
+"""Pages of a large account: what the last one costs against the first."""
 
 import statistics
 
@@ -6,6 +6,7 @@ import grpc
 
 from bench.figures import Figure, interleaved, ratio
 from bench.laboratory import EXPORTED, Laboratory
+from bench.processes import Running
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
 
@@ -15,14 +16,16 @@ STRIDE = 1000
 
 def pages(lab: Laboratory) -> list[Figure]:
     """Of the account that is exported."""
-    return [last_against_first(lab, EXPORTED, lab.pace.exported)]
+    return [last_against_first(lab, lab.ours, EXPORTED, lab.pace.exported)]
 
 
-def last_against_first(lab: Laboratory, account: str, contacts: int) -> Figure:
+def last_against_first(lab: Laboratory, server: Running, account: str, contacts: int) -> Figure:
     """Milliseconds of the last page, newest first, against those of the first one."""
     requests = {
         "first": pb.ListContactsRequest(page_size=PAGE_SIZE),
-        "last": pb.ListContactsRequest(page_size=PAGE_SIZE, page_token=_last_token(lab, account, contacts)),
+        "last": pb.ListContactsRequest(
+            page_size=PAGE_SIZE, page_token=_last_token(lab, server, account, contacts)
+        ),
     }
     files = {
         name: lab.requests(f"page-{name}", "ListContacts", iter([request]))
@@ -30,7 +33,7 @@ def last_against_first(lab: Laboratory, account: str, contacts: int) -> Figure:
     }
 
     def sample(name: str) -> float:
-        return lab.sample(lab.ours, files[name], "-in-flight", "1", account=account).p50
+        return lab.sample(server, files[name], "-in-flight", "1", account=account).p50
 
     taken = interleaved(
         {name: lambda _, name=name: sample(name) for name in files},  # type: ignore[misc]
@@ -42,11 +45,11 @@ def last_against_first(lab: Laboratory, account: str, contacts: int) -> Figure:
     return Figure(name, found, "x", 1.2, 1.0, True, last, first, "first page", "ms")
 
 
-def _last_token(lab: Laboratory, account: str, contacts: int) -> str:
+def _last_token(lab: Laboratory, server: Running, account: str, contacts: int) -> str:
     """The token of the account's last page: found as a caller finds it, by walking there."""
     metadata = (("authorization", f"Bearer {lab.tokens[account]}"),)
     token, passed = "", 0
-    with grpc.insecure_channel(lab.ours.address) as channel:
+    with grpc.insecure_channel(server.address) as channel:
         stub = ContactServiceStub(channel)
         while passed < contacts - PAGE_SIZE:
             size = min(STRIDE, contacts - PAGE_SIZE - passed)

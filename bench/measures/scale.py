@@ -11,19 +11,17 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def scale(lab: Laboratory) -> list[Figure]:
-    """One account of each size, all in one collection. The service of all measures reads the new tokens first."""
+    """One account of each size, all in one collection, read by a service that knows their tokens."""
     for size in SIZES:
         lab.add_account(_account(size), size)
     with lab.fresh_service() as running:
         exports = {
             size: [exported(lab, running, _account(size), size, "JSONL") for _ in range(3)] for size in SIZES
         }
+        lasts = [last_against_first(lab, running, _account(size), size) for size in SIZES[-2:]]
     rates = {size: statistics.median(run.per_second for run in runs) for size, runs in exports.items()}
     figures = [_rate(size, rates, exports[size]) for size in SIZES]
-    for size in SIZES[-2:]:
-        figures.append(peak(lab, _account(size), size))
-        figures.append(last_against_first(lab, _account(size), size))
-    return figures
+    return figures + lasts + [peak(lab, _account(size), size) for size in SIZES[-2:]]
 
 
 def _rate(size: int, rates: dict[int, float], runs: list[Exported]) -> Figure:

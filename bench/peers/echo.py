@@ -1,16 +1,18 @@
 """The most that grpc.aio allows: one handler that returns the bytes of its request, and nothing around it."""
 
+from typing import Any
+
 import grpc
 import uvloop
 
 
-async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001 (gRPC's signature)
+async def echo(request: bytes, context: Any) -> bytes:  # noqa: ARG001 (gRPC's signature)
     return request
 
 
 async def serve() -> None:
     server = grpc.aio.server()
-    methods = {"GetContact": grpc.unary_unary_rpc_method_handler(echo)}
+    methods: dict[str, Any] = {"GetContact": grpc.unary_unary_rpc_method_handler(echo)}
     service = grpc.method_handlers_generic_handler("contactservice.v1.ContactService", methods)
     server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port("127.0.0.1:0")

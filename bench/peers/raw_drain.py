@@ -1,4 +1,4 @@
-"""The most that the driver allows: the raw replies of one account, in the order of an export, read to the end.
+"""The most that the driver allows: the raw replies of one account, in an export's order, read to the end.
 
     python -m bench.peers.raw_drain URI DATABASE ACCOUNT TIMES
 
@@ -31,9 +31,10 @@ async def drain(collection: Any, account: str) -> dict[str, float]:
 
 
 async def main(uri: str, database: str, account: str, times: str) -> None:
+    client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(uri) as client:
         await client.admin.command("ping")
-        collection = client[database].get_collection("contacts", read_concern=ReadConcern("majority"))
+        collection: Any = client[database].get_collection("contacts", read_concern=ReadConcern("majority"))
         print(json.dumps([await drain(collection, account) for _ in range(int(times))]))
 
 
