@@ -11,5 +11,6 @@ lock() {
 lock run.txt ../pyproject.toml build.in --extra embedded --no-emit-package contactservice
 lock test.txt test.in --constraints run.txt
 lock check.txt check.in --constraints run.txt
+lock bench.txt bench.in --constraints run.txt
 lock stubs.txt stubs.in
 lock client-floor.txt client-floor.in

@@ -1,0 +1,87 @@
+"""The load generator: built from bench/load, run as a process, its answer checked before it counts."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+
+SERVICE = "/contactservice.v1.ContactService/"
+PATIENCE_SECONDS = 300
+
+
+class NotAnswered(Exception):
+    """Some call was not answered with OK and a message: its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A file of requests of one method."""
+
+    method: str
+    file: Path
+    count: int
+
+
+def find_go() -> str | None:
+    beside = os.environ.get("GOROOT")
+    return shutil.which("go") or (shutil.which("go", path=f"{beside}/bin") if beside else None)
+
+
+def build(go: str, target: Path) -> Path:
+    """Compiles the load generator; the Go module proxy is asked for the one module that it needs."""
+    source = Path(__file__).parent / "load"
+    subprocess.run([go, "build", "-o", str(target), "."], cwd=source, check=True)  # noqa: S603
+    return target
+
+
+def write_requests(file: Path, method: str, messages: Iterable[Message]) -> Requests:
+    count = 0
+    with file.open("wb") as out:
+        for message in messages:
+            body = message.SerializeToString()
+            out.write(struct.pack(">I", len(body)) + body)
+            count += 1
+    return Requests(method, file, count)
+
+
+class LoadGenerator:
+    """Runs it, one process for each measured moment."""
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+
+    def start(self, address: str, token: str, requests: Requests, *flags: str) -> "subprocess.Popen[str]":
+        command = [
+            str(self._binary),
+            *("-address", address, "-method", SERVICE + requests.method, "-bodies", str(requests.file)),
+            *("-metadata", f"authorization: Bearer {token}", *flags),
+        ]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+    def run(self, address: str, token: str, requests: Requests, *flags: str) -> dict[str, Any]:
+        """One run to its end; raises NotAnswered."""
+        with self.start(address, token, requests, *flags) as process:
+            return finished(process, requests.method, flags)
+
+
+def finished(process: "subprocess.Popen[str]", method: str, flags: Sequence[str] = ()) -> dict[str, Any]:
+    """What a run says when it is over; raises NotAnswered."""
+    try:
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    if process.returncode:
+        raise NotAnswered(f"{method} {' '.join(flags)}: the load generator failed")
+    outcome: dict[str, Any] = json.loads(said)
+    if outcome["statuses"].keys() != {"0"} or outcome["refused"] or outcome["empty"]:
+        shown = f"statuses {outcome['statuses']}, refused {outcome['refused']}, empty {outcome['empty']}"
+        raise NotAnswered(f"{method} {' '.join(flags)}: {shown}")
+    return outcome

@@ -1,0 +1,72 @@
+"""Latencies while the service has something else to do, at loads that do not wait for answers."""
+
+import statistics
+
+from bench.figures import Figure, interleaved, ratio
+from bench.laboratory import EXPORTED, Laboratory, Sample
+from bench.load_generator import Requests, finished
+from bench.measures.exports import export_requests
+
+# Low enough to leave the exports most of a core, often enough to meet every stall of 10 ms.
+GETS_A_SECOND = 200
+SHARES = (0.5, 0.8)
+
+
+def busy(lab: Laboratory) -> list[Figure]:
+    """GetContact at a fixed rate, alone and beside two exports; the longest shows stalls of the loop."""
+    requests = lab.get_requests()
+    samples = interleaved(
+        {"alone": lambda _: _gets(lab, requests), "beside": lambda _: _beside_exports(lab, requests)},
+        lab.pace.rounds,
+    )
+    alone, beside = ([sample.p99 for sample in samples[name]] for name in ("alone", "beside"))
+    longest = statistics.median(sample.longest for sample in samples["beside"])
+    return [
+        Figure(
+            "Get p99 beside two exports / alone",
+            ratio(beside, alone),
+            "x",
+            3,
+            1.5,
+            True,
+            statistics.median(beside),
+            statistics.median(alone),
+            "alone",
+            "ms",
+        ),
+        Figure("longest Get beside two exports", longest, "ms", note="a stall of the event loop shows here"),
+    ]
+
+
+def saturation(lab: Laboratory) -> list[Figure]:
+    """GetContact in an open loop, at shares of what 64 in flight reach."""
+    requests = lab.get_requests()
+    most = statistics.median(
+        lab.sample(lab.ours, requests, "-in-flight", "64").per_second for _ in range(lab.pace.rounds)
+    )
+    return [figure for share in SHARES for figure in _at_share(lab, requests, most, share)]
+
+
+def _at_share(lab: Laboratory, requests: Requests, most: float, share: float) -> list[Figure]:
+    rate = f"{most * share:.0f}"
+    samples = [lab.sample(lab.ours, requests, "-rate", rate) for _ in range(lab.pace.rounds)]
+    name = f"Get at {share:.0%} of saturation"
+    note = f"{rate} calls/s, open loop"
+    return [
+        Figure(f"{name}, p50", statistics.median(sample.p50 for sample in samples), "ms", note=note),
+        Figure(f"{name}, p99", statistics.median(sample.p99 for sample in samples), "ms", note=note),
+    ]
+
+
+def _gets(lab: Laboratory, requests: Requests) -> Sample:
+    return lab.sample(lab.ours, requests, "-rate", str(GETS_A_SECOND))
+
+
+def _beside_exports(lab: Laboratory, requests: Requests) -> Sample:
+    length = lab.pace.warmup + lab.pace.seconds
+    flags = ("-in-flight", "2", "-seconds", str(length))
+    exporting = lab.load.start(lab.ours.address, lab.tokens[EXPORTED], export_requests(lab), *flags)
+    with exporting:
+        sample = _gets(lab, requests)
+        finished(exporting, "ExportContacts")
+    return sample
