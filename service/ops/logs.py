@@ -5,11 +5,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import lru_cache, partial
 from select import PIPE_BUF
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import orjson
 
@@ -36,9 +36,12 @@ MOMENT_SECONDS = 0.1
 _DRIVER_MODULES = ("pymongo", "bson")
 
 
+_MakeRecord: TypeAlias = Callable[[], logging.LogRecord]
+
+
 class LineWriter(logging.Handler):
     """Gathers lines for a moment and writes them together: at a thousand calls a second, a write for each
-    line takes longer than what the line tells of.
+    line takes longer than what the line tells of, and its making in between a quarter as long.
 
     A warning is written at once, with all that was gathered before it; so is the rest when the process ends.
     """
@@ -46,23 +49,35 @@ class LineWriter(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: list[str] = []
+        self._lines: list[str | _MakeRecord] = []
         self._due = threading.Event()
         threading.Thread(target=self._write_when_due, name="log lines", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record))
+        self._add(self.format(record))
         if record.levelno >= logging.WARNING:
             self.flush()
-        elif not self._due.is_set():
-            self._due.set()
+
+    def emit_later(self, make: _MakeRecord) -> None:
+        """As `emit`, with a record that is made when it is written."""
+        self._add(make)
 
     def flush(self) -> None:
         with self.lock or nullcontext():
             lines, self._lines = self._lines, []
-            for block in _blocks(lines):
+            for block in _blocks([line if isinstance(line, str) else self._line(line) for line in lines]):
                 self._stream.write(block)
                 self._stream.flush()
+
+    def _add(self, line: str | _MakeRecord) -> None:
+        self._lines.append(line)
+        if not self._due.is_set():
+            self._due.set()
+
+    def _line(self, make: _MakeRecord) -> str:
+        record = make()
+        self.filter(record)
+        return self.format(record)
 
     def _write_when_due(self) -> None:
         while self._due.wait():
@@ -110,6 +125,9 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
+_writer: LineWriter | None = None
+
+
 def configure(style: str, level: str, pid: int | None = None) -> None:
     """Everything to stderr, as `console` or `json`. Libraries speak from WARNING on, without their texts.
 
@@ -117,7 +135,8 @@ def configure(style: str, level: str, pid: int | None = None) -> None:
     """
     # Not in any line of ours, and a third of what a record costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = LineWriter(sys.stderr)
+    global _writer  # noqa: PLW0603 (as the handlers of logging are)
+    handler = _writer = LineWriter(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
     if pid is not None:
         handler.addFilter(partial(_stamp, pid))
@@ -127,6 +146,14 @@ def configure(style: str, level: str, pid: int | None = None) -> None:
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # PyMongo's own log lines hold commands, and so people.
     logging.getLogger("pymongo").setLevel(logging.CRITICAL)
+
+
+def tell_later(logger: logging.Logger, make: _MakeRecord) -> None:
+    """A line of INFO for which a busy caller has no time now: its record is made when it is written."""
+    if _writer is None:
+        logger.handle(make())
+    else:
+        _writer.emit_later(make)
 
 
 def without_driver_text(error: BaseException) -> str:

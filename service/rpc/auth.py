@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from service.domain.errors import AccountNotAllowed, CredentialsInvalid, CredentialsMissing, ScopeMissing
 
@@ -40,7 +40,7 @@ class Principal:
     def account_for(self, named: str | None) -> str:
         """The account of a call; raises AccountNotAllowed."""
         if self.account != ANY_ACCOUNT:
-            if named not in {None, self.account}:
+            if named is not None and named != self.account:
                 raise AccountNotAllowed("The token is for another account than x-account-id names.")
             return self.account
         if named is None:
@@ -50,8 +50,7 @@ class Principal:
         return named
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """The principal of the running call and the account it acts for."""
 
     principal: Principal
