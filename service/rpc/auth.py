@@ -87,12 +87,16 @@ def enter(principal: Principal, metadata: Mapping[str, str | bytes]) -> Caller:
     return caller
 
 
-def authorise(principal: Principal, method: str, request: Any = None) -> None:
-    """Raises ScopeMissing. With the request also for what it says."""
+def authorise(principal: Principal, method: str) -> None:
+    """Raises ScopeMissing for what the method needs."""
     if not RPC_SCOPES[method] <= principal.scopes:
         raise ScopeMissing(min(RPC_SCOPES[method] - principal.scopes))
+
+
+def authorise_request(principal: Principal, method: str, request: Any) -> None:
+    """Raises ScopeMissing for what the request says."""
     supplies = _SUPPLIES_FINGERPRINT.get(method)
-    if request is not None and supplies and supplies(request) and "trust" not in principal.scopes:
+    if supplies and supplies(request) and "trust" not in principal.scopes:
         raise ScopeMissing("trust")
 
 

@@ -144,7 +144,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         method = call.method
         auth.authorise(principal, method.name)
         request = method.parsed(raw)
-        auth.authorise(principal, method.name, request)
+        auth.authorise_request(principal, method.name, request)
         return request
 
     def _end(self, call: Call) -> None:
