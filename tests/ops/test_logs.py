@@ -96,6 +96,28 @@ def test_no_write_cuts_a_line() -> None:
     assert all(piece.endswith("\n") and len(piece.encode()) <= PIPE_BUF for piece in pieces)
 
 
+def test_a_line_can_be_made_when_it_is_written() -> None:
+    """It stands where it was told, between the lines before and after it, and passes the same filters."""
+    stream, made = Recorder(), threading.Event()
+    writer = LineWriter(stream)
+    writer.addFilter(_doubled)
+
+    def make() -> logging.LogRecord:
+        made.set()
+        return logging.LogRecord("service.x", logging.INFO, "f", 1, "b", (), None)
+
+    writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, "a", (), None))
+    writer.emit_later(make)
+    assert not made.is_set()
+    writer.handle(logging.LogRecord("service.x", logging.WARNING, "f", 1, "c", (), None))
+    assert stream.getvalue().split() == ["aa", "bb", "cc"]
+
+
+def _doubled(record: logging.LogRecord) -> bool:
+    record.msg *= 2
+    return True
+
+
 def test_a_warning_is_written_at_once() -> None:
     """With all lines before it: what led to a crash is not in a buffer."""
     stream = Recorder()
