@@ -33,7 +33,7 @@ class Pace:
 
 
 FULL = Pace(5, 4.0, 1.0, callers=20_000, exported=100_000, exports=3, textbook_exported=20_000)
-QUICK = Pace(3, 1.5, 0.4, callers=10_000, exported=30_000, exports=2, textbook_exported=5_000)
+QUICK = Pace(3, 1.5, 0.4, callers=10_000, exported=30_000, exports=3, textbook_exported=5_000)
 
 
 @dataclass(frozen=True)
