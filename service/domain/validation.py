@@ -76,9 +76,11 @@ def broken_fingerprint(fingerprint: str, *, may_be_stored: bool = False) -> Iter
 
 
 def _broken_texts(draft: Draft) -> Iterator[Violation]:
-    for name, text in _TEXTS.items():
-        for rule in text.broken(getattr(draft, name)):
-            yield Violation(f"contact.{name}", rule)
+    for name, rules in _TEXTS.items():
+        # Most are absent, and an absent one breaks no rule.
+        if text := getattr(draft, name):
+            for rule in rules.broken(text):
+                yield Violation(f"contact.{name}", rule)
 
 
 def _refuse(violations: list[Violation]) -> None:

@@ -20,7 +20,7 @@ from service.storage.store import Store
 _UNBOUNDED = 2**62
 # A call needs about ten turns of the loop, and would meet each export in each of them. So a piece takes a
 # fifth of a millisecond, and the next one waits some turns: with two exports at work half of all calls took
-# 11 ms without both, 6 ms with them; an export alone loses one part in fifty.
+# 11 ms without both, and 6 ms with them.
 _PIECE_BYTES = 64 * limits.KIB
 _TURNS = 4
 

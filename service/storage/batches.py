@@ -99,13 +99,22 @@ class Batches(Generic[K, V]):
             self._under_way += 1
             self._start(wanted).add_done_callback(lambda _: self._back(callers))
 
-    def _start(self, waiting: Waiting[K, V]) -> asyncio.Task[Mapping[K, V]]:
-        task = self._gate.own(lambda: self._ask([*waiting]), timed=self._timed)
+    def _start(self, waiting: Waiting[K, V]) -> asyncio.Task[None]:
+        task = self._gate.own(lambda: self._asked(waiting), timed=self._timed)
         late = None
         if not self._timed:
             late = asyncio.get_running_loop().call_later(self._gate.seconds, self._give_up, waiting)
-        task.add_done_callback(partial(self._answer, waiting, late))
+        task.add_done_callback(partial(self._ended, waiting, late))
         return task
+
+    async def _asked(self, waiting: Waiting[K, V]) -> None:
+        answers = await self._ask([*waiting])
+        # Here, and not when the task has ended: that is known one turn of the loop later.
+        for key, futures in waiting.items():
+            answer = answers.get(key)
+            for future in futures:
+                if not future.done():
+                    future.set_result(answer)
 
     def _give_up(self, waiting: Waiting[K, V]) -> None:
         _fail(waiting, self._gate.too_late())
@@ -116,8 +125,8 @@ class Batches(Generic[K, V]):
         if self._waiting:
             self._consider()
 
-    def _answer(
-        self, waiting: Waiting[K, V], late: asyncio.TimerHandle | None, task: asyncio.Task[Mapping[K, V]]
+    def _ended(
+        self, waiting: Waiting[K, V], late: asyncio.TimerHandle | None, task: asyncio.Task[None]
     ) -> None:
         if late:
             late.cancel()
@@ -128,13 +137,6 @@ class Batches(Generic[K, V]):
             return
         if error:
             _fail(waiting, error)
-            return
-        answers = task.result()
-        for key, futures in waiting.items():
-            answer = answers.get(key)
-            for future in futures:
-                if not future.done():
-                    future.set_result(answer)
 
 
 def _fail(waiting: Waiting[K, V], error: BaseException) -> None:
