@@ -34,8 +34,8 @@ MOST_KEYS = 128
 FEW = 4
 TICK = 0.001
 QUIET_TICKS = 3
-# A loop that has worked for a smaller part of the last tick is idle. At half of it batches go too soon, with 9
-# callers of 64; at a tenth of it calls that come by chance wait too long.
+# A loop that has worked for a smaller part of the last tick is idle. At half of it batches go too soon, with
+# 9 callers of 64; at a tenth of it calls that come by chance wait too long.
 BUSY = 0.2
 PATIENCE = 0.015
 
