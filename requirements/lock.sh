@@ -8,7 +8,7 @@ lock() {
   uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url --no-emit-find-links --output-file "$out" "$@"
 }
-lock run.txt ../pyproject.toml build.in --extra embedded --no-emit-package contactservice
+lock run.txt ../pyproject.toml build.in --extra embedded --extra otel --no-emit-package contactservice
 lock test.txt test.in --constraints run.txt
 lock check.txt check.in --constraints run.txt
 lock bench.txt bench.in --constraints run.txt
