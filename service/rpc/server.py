@@ -21,7 +21,7 @@ from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
-from service.rpc import auth, token_file
+from service.rpc import accepting, auth, token_file
 from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness, Revive
 from service.rpc.reflection import add_reflection
@@ -117,7 +117,7 @@ class Server:
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
-        self._grpc = grpc.aio.server(interceptors=[self._boundary], options=options)
+        self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
         self._following: asyncio.Task[None] | None = None
 
