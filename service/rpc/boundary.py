@@ -102,7 +102,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 finally:
                     self._end(call)
 
-            return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(unary, None, _serialized)
 
         async def stream(raw: bytes, context: Context) -> None:
             call = self._begin(method)
@@ -178,5 +178,5 @@ def _look_at(writing: "asyncio.Future[None]") -> None:
 
 
 def _serialized(message: Any) -> bytes:
-    # An export writes the bytes of its messages itself.
+    # What holds contacts comes as bytes already.
     return message if isinstance(message, bytes) else bytes(message.SerializeToString())

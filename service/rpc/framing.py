@@ -1,26 +1,18 @@
-"""Messages of an export put together from bytes: what is encoded already is not encoded again.
+"""Messages put together from bytes: what is encoded already is not encoded again.
 
 A message is its fields one after the other, so the large one is framed by hand and the small ones follow.
 """
 
-from typing import TypeVar
-
-from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1 import export_pb2
-from contactservice.v1.contact_service_pb2 import ExportContactsResponse
+from contactservice.v1.contact_service_pb2 import EnsureContactResponse, ExportContactsResponse
 from service.domain.contact import Contact
 from service.domain.encoding import Encoder
 from service.rpc import messages
 
 _DELIMITED = 2
 
-Answer = TypeVar(
-    "Answer",
-    pb.GetContactResponse,
-    pb.CreateContactResponse,
-    pb.EnsureContactResponse,
-    pb.UpdateContactResponse,
-)
+# Of an EnsureContactResponse and a CreateContactResponse: `created`, when it is true.
+_CREATED = bytes((EnsureContactResponse.CREATED_FIELD_NUMBER << 3, True))
 
 
 def data_message(texts: list[bytes], records: int, token: str) -> bytes:
@@ -33,12 +25,9 @@ def contacts_message(elements: list[bytes], records: int, token: str) -> bytes:
     return _message(ExportContactsResponse.CONTACTS_FIELD_NUMBER, elements, records, token)
 
 
-def answer(kind: type[Answer], element: bytes, **fields: bool) -> Answer:
-    """The answer that holds this element of a ContactList: in both the contact is field 1."""
-    message = kind.FromString(element)
-    for name, value in fields.items():
-        setattr(message, name, value)
-    return message
+def answer(element: bytes, *, created: bool = False) -> bytes:
+    """The response that holds this element of a ContactList: in both the contact is field 1."""
+    return element + _CREATED if created else element
 
 
 def contact_messages() -> Encoder:
