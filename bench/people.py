@@ -6,12 +6,13 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 
 from contactservice.v1 import contact_pb2
 from service.domain import ids
 from service.domain.contact import Contact
-from service.storage.documents import to_document
+from service.storage.documents import StoredContact
 
 FIRST_MILLISECOND = 1_767_225_600_000  # 2026-01-01
 WRITTEN_AT_ONCE = 5000
@@ -65,25 +66,23 @@ def contact_id(account: str, number: int) -> str:
     return ids.lower_bound(account, FIRST_MILLISECOND + number)
 
 
-def documents(account: str, count: int) -> Iterator[dict[str, Any]]:
+def documents(account: str, count: int) -> Iterator[RawBSONDocument]:
     """As the service keeps them, a millisecond apart, oldest first."""
     for number in range(count):
         born = ids.created_at(contact_id(account, number))
-        yield to_document(
-            account,
-            Contact(
-                id=contact_id(account, number),
-                trusted=True,
-                updated_at=born + timedelta(seconds=number % 60),
-                verified_at=born,
-                **fields(number),
-            ),
+        person = Contact(
+            id=contact_id(account, number),
+            trusted=True,
+            updated_at=born + timedelta(seconds=number % 60),
+            verified_at=born,
+            **fields(number),
         )
+        yield RawBSONDocument(StoredContact.of(account, person).document)
 
 
 def fill(uri: str, database: str, account: str, count: int) -> None:
     """Writes the account's people beside the service; those that are there stay."""
-    with MongoClient[dict[str, Any]](uri) as client:
+    with MongoClient[RawBSONDocument](uri) as client:
         target = client[database].get_collection("contacts", write_concern=WriteConcern(w=1))
         for batch in _batches(documents(account, count)):
             target.insert_many(batch, ordered=False)
@@ -102,7 +101,7 @@ def copy(uri: str, source: str, target: str, account: str) -> None:
                 client[target]["contacts"].create_index(keys, name=name, unique=bool(index.get("unique")))
 
 
-def _batches(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batches(items: Iterable[RawBSONDocument]) -> Iterator[list[RawBSONDocument]]:
     remaining = iter(items)
     while batch := list(islice(remaining, WRITTEN_AT_ONCE)):
         yield batch
