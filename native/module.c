@@ -1,10 +1,12 @@
-/* service.storage._native: from the documents of a reply to the records of an export, without Python objects
+/* service._native: from the documents of a reply to the records of an export, without Python objects
    between. service/storage/transcode.py does the same in Python and is what this is tested against. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "document.h"
 #include "identity.h"
 #include "record.h"
+#include "value.h"
 
 typedef enum { JSON_LINES, JSON_ARRAY, CSV_SAFE, CSV_RAW, CONTACTS, FORMATS } Format;
 
@@ -233,6 +235,7 @@ static PyObject *identity(PyObject *module, PyObject *argument)
 }
 
 static PyMethodDef METHODS[] = {
+    {"document", (PyCFunction)(void (*)(void))document, METH_FASTCALL, document_doc},
     {"identity", identity, METH_O,
      "identity(document): account, fingerprint and class, or None where it cannot be told."},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},
@@ -242,11 +245,23 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int prepare(PyObject *module)
+{
+    (void)module;
+    return value_prepare() && document_prepare() ? 0 : -1;
+}
+
+static PyModuleDef_Slot SLOTS[] = {
+    {Py_mod_exec, prepare},
+    {0, NULL},
+};
+
 static struct PyModuleDef MODULE = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_native",
     .m_doc = "Records of an export, straight from the documents of a reply.",
     .m_methods = METHODS,
+    .m_slots = SLOTS,
 };
 
 PyMODINIT_FUNC PyInit__native(void)

@@ -21,6 +21,14 @@ int64_t moment_seconds(int64_t milliseconds, int32_t *rest)
     return seconds;
 }
 
+int64_t moment_days(int year, int month, int day)
+{
+    int64_t from_march = month > 2 ? month - 3 : month + 9;
+    int64_t years = year - (month <= 2);
+    int64_t leap_days = years / 4 - years / 100 + years / 400;
+    return years * 365 + leap_days + (153 * from_march + 2) / 5 + day - 1 - DAYS_TO_1970;
+}
+
 static inline void two_digits(char *at, unsigned number)
 {
     at[0] = (char)('0' + number / 10);

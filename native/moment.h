@@ -12,4 +12,7 @@ bool moment_put(Text *text, int64_t milliseconds);
 /* Seconds, rounded down, and the milliseconds beyond. */
 int64_t moment_seconds(int64_t milliseconds, int32_t *rest);
 
+/* Days from 1970 to a day of the years 1 to 9999. */
+int64_t moment_days(int year, int month, int day);
+
 #endif

@@ -87,6 +87,11 @@ static bool put_yaml(Text *text, const char *digits)
            text_put(text, exponent, strlen(exponent));
 }
 
+static bool put_as_it_is(Text *text, const char *digits)
+{
+    return text_put(text, digits, strlen(digits));
+}
+
 static bool put_number(Text *text, double number, bool (*put)(Text *, const char *))
 {
     if (put_short_decimal(text, number)) {
@@ -106,4 +111,9 @@ bool number_put_json(Text *text, double number)
 bool number_put_yaml(Text *text, double number)
 {
     return put_number(text, number, put_yaml);
+}
+
+bool number_put_repr(Text *text, double number)
+{
+    return put_number(text, number, put_as_it_is);
 }

@@ -6,8 +6,9 @@
 
 bool number_put_integer(Text *text, int64_t number);
 
-/* Both refuse what is not finite. */
+/* These refuse what is not finite. */
 bool number_put_json(Text *text, double number);
 bool number_put_yaml(Text *text, double number);
+bool number_put_repr(Text *text, double number);
 
 #endif

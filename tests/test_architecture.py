@@ -41,10 +41,11 @@ OUTSIDE_WORLD = (
 )
 ROOMS = {
     "service/domain/": ("service.domain",),
-    "service/storage/": ("service.storage", "service.domain", "service.ops"),
+    "service/storage/": ("service.storage", "service.domain", "service.native", "service.ops"),
     "service/rpc/": ("service.rpc", "service.domain", "service.storage.store", "service.ops"),
     "service/ops/": ("service.ops",),
     "service/config.py": ("service.config",),
+    "service/native.py": ("service._native",),
 }
 # Where real things are chosen and joined.
 JOINTS = ("service/rpc/server.py", "service/__main__.py", "service/__init__.py")

@@ -9,6 +9,7 @@ from bson.codec_options import CodecOptions
 
 from service.domain import terms
 from service.domain.contact import TEXT_FIELDS, Contact, Metadata
+from service.native import compiled
 
 Document = dict[str, Any]
 OPTIONS: CodecOptions[Document] = CodecOptions(tz_aware=True)
@@ -26,7 +27,9 @@ class StoredContact:
 
     @classmethod
     def of(cls, account: str, contact: Contact) -> Self:
-        return cls(bson.encode(to_document(account, contact)))
+        # The compiled part knows the terms in full width only.
+        written = compiled.document(account, contact) if compiled and terms.BITS == 64 else None
+        return cls(written or bson.encode(to_document(account, contact)))
 
     @property
     def id(self) -> str:

@@ -14,15 +14,11 @@ from bson.raw_bson import RawBSONDocument
 
 from service.domain.contact import Contact
 from service.domain.encoding import Encoder, Piece
+from service.native import compiled
 from service.storage.documents import OPTIONS, from_document
 from service.storage.replies import Reply, starts_of
 
-try:
-    from service.storage import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
-
-IS_NATIVE = _native is not None
+IS_NATIVE = compiled is not None
 
 # Decoding 50 documents takes well under a millisecond: nobody else on the loop waits longer.
 SLICE = 50
@@ -86,14 +82,14 @@ class Native:
     """Decodes nothing but what a filter has to look at."""
 
     def starts(self, cursor: bytes) -> "array[int]":
-        return array("I", _native.starts(cursor))
+        return array("I", compiled.starts(cursor))
 
     def identity(self, document: bytes) -> IdentityKey:
-        return _native.identity(document) or _decoded_identity(document)
+        return compiled.identity(document) or _decoded_identity(document)
 
     def record(self, document: bytes, encoder: Encoder) -> bytes:
         slowly = partial(_decoded_record, encoder)
-        return _native.transcode(encoder.name, b"", document, _AT_ITS_BEGIN, 0, 1, 1, slowly)[0]
+        return compiled.transcode(encoder.name, b"", document, _AT_ITS_BEGIN, 0, 1, 1, slowly)[0]
 
     def records(self, reply: Reply, encoder: Encoder, matches: Matches) -> Iterator[Records]:
         if matches is None:
@@ -138,7 +134,7 @@ class _OfDocuments:
     def take(self, most_bytes: int, most_records: int) -> Piece:
         encoder, reply = self._encoder, self._reply
         piece = Piece(
-            *_native.transcode(
+            *compiled.transcode(
                 encoder.name,
                 encoder.separator,
                 reply.cursor,

@@ -1,6 +1,9 @@
 from array import array
 from collections.abc import Callable
 
+from service.domain.contact import Contact
+
+def document(account: str, contact: Contact, /) -> bytes | None: ...
 def identity(document: bytes, /) -> tuple[str, str, bool] | None: ...
 def starts(cursor: bytes, /) -> bytes: ...
 def transcode(
