@@ -39,7 +39,7 @@ class Limits:
         self.refusals: Counter[str] = Counter()
         self._most = in_flight
         self._most_of_account = in_flight_of_account
-        self._of_account: Counter[str] = Counter()
+        self._of_account: dict[str, int] = {}
         self._export_slots = export_slots
         self._buckets = buckets
         self._memory = memory
@@ -51,7 +51,7 @@ class Limits:
             self._spare_memory(method)
         if self.in_flight >= self._most:
             raise self._refused("in_flight", _no_room("This replica"))
-        if self._most_of_account is not None and self._of_account[account] >= self._most_of_account:
+        if self._most_of_account is not None and self._of_account.get(account, 0) >= self._most_of_account:
             raise self._refused("in_flight_of_account", _no_room("This account"))
         if method.streams:
             self._look_for_slot(account)
@@ -95,7 +95,7 @@ class Limits:
         self.in_flight += 1
         if self._most_of_account is None and not method.streams:
             return self._leave_unnoticed
-        self._of_account[account] += 1
+        self._of_account[account] = self._of_account.get(account, 0) + 1
         if method.streams:
             self._export_slots.take(account)
         return partial(self._leave_of, account, method.streams)
@@ -105,9 +105,9 @@ class Limits:
 
     def _leave_of(self, account: str, has_slot: bool) -> None:
         self.in_flight -= 1
-        self._of_account[account] -= 1
-        if not self._of_account[account]:
-            del self._of_account[account]
+        others = self._of_account.pop(account) - 1
+        if others:
+            self._of_account[account] = others
         if has_slot:
             self._export_slots.give_back(account)
 
