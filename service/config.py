@@ -1,11 +1,12 @@
 """The settings of the server: flags win over the environment, that over a TOML file, that over defaults."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +16,15 @@ from pydantic_settings import (
 
 ENVIRONMENT_PREFIX = "CONTACTSERVICE_"
 _CONFIG_FILE = ENVIRONMENT_PREFIX + "CONFIG"
+
+
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(s|min|h)(:[1-9][0-9]{0,8})?", text):
+        raise ValueError("expected a rate as 100/s, 600/min, 6/h or, with what may come at once, 100/s:500")
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class ConfigInvalid(Exception):
@@ -65,6 +75,18 @@ class Config(BaseSettings):
     )
     drain_timeout: Annotated[float, Field(ge=0)] = Field(
         20.0, description="seconds that calls under way have to end after SIGTERM"
+    )
+    calls_in_flight: Annotated[int, Field(ge=1)] = Field(1024, description="calls at once in this process")
+    calls_in_flight_per_account: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="calls at once of one account; default: those of the process"
+    )
+    rate_calls: Rate | None = Field(
+        None, description="calls of one account, as 100/s, 600/min or, with what may come at once, 100/s:500"
+    )
+    rate_deletes: Rate | None = Field(None, description="contacts that one account may delete, likewise")
+    rate_exports: Rate | None = Field(None, description="exports that one account may start, likewise")
+    memory_limit: ByteSize | None = Field(
+        None, description="memory of this process, as 512MiB; default: its part of the control group's"
     )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on")

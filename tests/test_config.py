@@ -78,12 +78,29 @@ def test_a_file_that_cannot_be_read_stops_the_start(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("store_timeout", "soon"), ("store_timeout", "0"), ("log_format", "xml"), ("workers", "0")],
+    [
+        ("store_timeout", "soon"),
+        ("store_timeout", "0"),
+        ("log_format", "xml"),
+        ("workers", "0"),
+        ("calls_in_flight", "0"),
+        ("memory_limit", "half"),
+        *(
+            ("rate_calls", text)
+            for text in ("", "100", "/s", "0/s", "-1/s", "1.5/s", "1/d", "1/s:", "1/s:0", "1/s\n")
+        ),
+    ],
 )
 def test_a_wrong_value_is_named_with_its_setting(name: str, value: str) -> None:
     """The sentence starts with the setting."""
     with pytest.raises(ConfigInvalid, match=f"^{name}: "):
         config.load({name: value})
+
+
+@pytest.mark.parametrize(("text", "found"), [("1024", 1024), ("512MiB", 512 * 2**20), ("2GB", 2 * 10**9)])
+def test_a_memory_limit_may_have_a_unit(text: str, found: int) -> None:
+    """Bytes, or what people write."""
+    assert config.load({"memory_limit": text}).memory_limit == found
 
 
 def test_settings_are_handed_to_another_process_by_its_environment(
@@ -101,6 +118,8 @@ def test_settings_are_handed_to_another_process_by_its_environment(
         "tokens": tmp_path,
         "reflection": False,
         "workers": 3,
+        "rate_calls": "100/s:500",
+        "memory_limit": "1GiB",
     }
     settings = config.load(flags)
     environment = environment_of(settings)

@@ -5,9 +5,11 @@ ServiceError
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
 ├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken
-└── weather:       ExportSlotsFull, ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown, Internal
+└── weather:       RateLimited, ExportSlotsFull, ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown,
+                   Internal
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -147,13 +149,20 @@ class FingerprintTaken(ServiceError):
         super().__init__("Another contact has this fingerprint.", metadata={"existing_id": existing_id})
 
 
+class RateLimited(ServiceError):
+    """`retry_after` is infinite where waiting does not help: then the caller is not told to."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after if math.isfinite(retry_after) else None)
+
+
 class ExportSlotsFull(ServiceError):
     code, reason = "RESOURCE_EXHAUSTED", "EXPORT_SLOTS_FULL"
 
-    def __init__(self, whose: str) -> None:
-        super().__init__(
-            f"All export slots of {whose} are taken; try again when one has ended.", retry_after=1.0
-        )
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=1.0)
 
 
 class ReaderStalled(ServiceError):

@@ -29,6 +29,8 @@ FIELDS = (
     "pid",
     "seconds",
     "workers",
+    "share",
+    "limit_bytes",
     "error",
 )
 MOMENT_SECONDS = 0.1

@@ -7,7 +7,6 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,7 +15,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from service.domain.errors import ReaderStalled, ShuttingDown
 from service.rpc import auth
 from service.rpc.call import Call, Method
-from service.rpc.slots import Slots
+from service.rpc.limits import Limits
 from service.rpc.status import wire_error
 
 _DRAIN_MOMENT_SECONDS = 0.1
@@ -38,7 +37,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self,
         service: ServiceDescriptor,
         credentials: auth.Credentials,
-        export_slots: Slots,
+        limits: Limits,
         stall_seconds: float,
     ) -> None:
         unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
@@ -47,7 +46,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._methods = {f"/{service.full_name}/{method.name}": method for method in service.methods}
         self._handlers: dict[str, Handler] = {}
         self._credentials = credentials
-        self._export_slots = export_slots
+        self._limits = limits
         self._stall_seconds = stall_seconds
         self._draining = False
         self._refused = 0
@@ -138,10 +137,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         principal = auth.authenticate(self._credentials, metadata)
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
-        if call.method.streams:
-            self._export_slots.take(account)
-            call.release = partial(self._export_slots.give_back, account)
         method = call.method
+        call.release = self._limits.enter(method, account)
         auth.authorise(principal, method.name)
         request = method.parsed(raw)
         auth.authorise_request(principal, method.name, request)

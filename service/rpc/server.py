@@ -21,9 +21,11 @@ from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
+from service.ops import memory
 from service.rpc import accepting, auth, token_file
 from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness, Revive
+from service.rpc.limits import Limits, buckets
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
@@ -113,13 +115,22 @@ class Server:
         gate = Gate(seconds=config.store_timeout)
         self.store = Store(connect(mongodb_uri), config.database, gate, batching=config.batching)
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
-        self._boundary = Boundary(SERVICE, credentials(config), self.export_slots, config.stall_timeout)
+        self.memory = memory.guard(config.memory_limit, config.workers)
+        self.limits = Limits(
+            config.calls_in_flight,
+            config.calls_in_flight_per_account,
+            self.export_slots,
+            buckets(config.rate_calls, config.rate_deletes, config.rate_exports),
+            self.memory,
+        )
+        self._boundary = Boundary(SERVICE, credentials(config), self.limits, config.stall_timeout)
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
         self._following: asyncio.Task[None] | None = None
+        self._guarding: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
@@ -139,6 +150,7 @@ class Server:
         await self._grpc.start()
         _spare_garbage_collection()
         self._following = asyncio.create_task(self.readiness.follow())
+        self._guarding = asyncio.create_task(self.memory.follow())
 
     async def fails(self) -> None:
         """Raises what keeps the started server from following its database; does not return."""
@@ -151,8 +163,9 @@ class Server:
         await self._boundary.drain()
         await self._grpc.stop(self._config.drain_timeout)
         await self._boundary.idle()
-        if self._following:
-            self._following.cancel()
+        for task in (self._following, self._guarding):
+            if task:
+                task.cancel()
         await self.store.close()
 
 

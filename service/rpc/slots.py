@@ -17,15 +17,23 @@ class Slots:
     def taken(self) -> int:
         return self._taken.total()
 
+    def look(self, account: str) -> None:
+        """Raises ExportSlotsFull when there is no slot to take."""
+        if self._taken[account] >= self._of_account:
+            raise _full("this account")
+        if self._taken.total() >= self._of_process:
+            raise _full("this replica")
+
     def take(self, account: str) -> None:
         """A slot until it is given back; raises ExportSlotsFull."""
-        if self._taken[account] >= self._of_account:
-            raise ExportSlotsFull("this account")
-        if self._taken.total() >= self._of_process:
-            raise ExportSlotsFull("this replica")
+        self.look(account)
         self._taken[account] += 1
 
     def give_back(self, account: str) -> None:
         self._taken[account] -= 1
         if not self._taken[account]:
             del self._taken[account]
+
+
+def _full(whose: str) -> ExportSlotsFull:
+    return ExportSlotsFull(f"All export slots of {whose} are taken; try again when one has ended.")

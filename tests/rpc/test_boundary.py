@@ -15,8 +15,10 @@ from contactservice.v1.contact_service_pb2_grpc import add_ContactServiceService
 from service.domain.errors import InvalidField, ServiceError, Violation
 from service.domain.paging import TokenSigner
 from service.ops.logs import JsonFormatter
+from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
 from service.rpc.boundary import Boundary
+from service.rpc.limits import Limits
 from service.rpc.server import SERVICE
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
@@ -65,7 +67,12 @@ class BrokenStore:
 async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     """How a server whose store fails with the error answers a good request."""
     token = token_file.add(tokens, "a", ("read", "export"))
-    boundary = Boundary(SERVICE, token_file.TokenFile(tokens), Slots(9, 9), stall_seconds=1.0)
+    boundary = Boundary(
+        SERVICE,
+        token_file.TokenFile(tokens),
+        Limits(9, None, Slots(9, 9), {}, MemoryGuard(None, resident)),
+        stall_seconds=1.0,
+    )
     server = grpc.aio.server(interceptors=[boundary])
 
     async def signer() -> TokenSigner:

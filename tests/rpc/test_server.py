@@ -143,7 +143,7 @@ def test_an_rpc_without_a_scope_stops_the_start(server: Server, monkeypatch: pyt
     scopes = {name: scopes for name, scopes in auth.RPC_SCOPES.items() if name != "GetContact"}
     monkeypatch.setattr(auth, "RPC_SCOPES", scopes)
     with pytest.raises(RuntimeError, match="GetContact"):
-        Boundary(server_module.SERVICE, server._boundary._credentials, server.export_slots, 1.0)
+        Boundary(server_module.SERVICE, server._boundary._credentials, server.limits, 1.0)
 
 
 @pytest.mark.parametrize(
