@@ -47,7 +47,7 @@ ROOMS = {
     "service/config.py": ("service.config",),
 }
 # Where real things are chosen and joined.
-JOINTS = ("service/rpc/server.py", "service/__main__.py", "service/__init__.py")
+JOINTS = ("service/rpc/server.py", "service/rpc/listening.py", "service/__main__.py", "service/__init__.py")
 
 
 def name_of(path: Path) -> str:

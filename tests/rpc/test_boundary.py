@@ -20,6 +20,7 @@ from service.rpc.boundary import Boundary
 from service.rpc.server import SERVICE
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
+from service.rpc.tokens import Tokens
 from tests.client import Client, request
 from tests.rpc.refusal import Refusal, refusal, send
 
@@ -65,7 +66,7 @@ class BrokenStore:
 async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     """How a server whose store fails with the error answers a good request."""
     token = token_file.add(tokens, "a", ("read", "export"))
-    boundary = Boundary(SERVICE, token_file.TokenFile(tokens), Slots(9, 9), stall_seconds=1.0)
+    boundary = Boundary(SERVICE, Tokens(tokens), Slots(9, 9), stall_seconds=1.0)
     server = grpc.aio.server(interceptors=[boundary])
 
     async def signer() -> TokenSigner:
