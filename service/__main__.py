@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from service import config as configuration
 from service.config import Config, ConfigInvalid
 from service.ops import logs, port
 from service.ops.workers import SERVING, WorkerCannotServe, Workers, WorkersKilled, tell
-from service.rpc import server, token_file
+from service.rpc import listening, server, token_file
 from service.rpc.auth import SCOPES
 from service.rpc.health import Revive
-from service.rpc.server import Address, CannotServe
+from service.rpc.listening import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid, connect
 from service.storage.gate import Gate
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _serve(options: argparse.Namespace) -> None:
     server.check_grpc()
     config = _config(options)
-    server.credentials(config)
+    listening.certificates(config)
+    listening.credentials(config)
     if config.workers == 1:
         _serve_alone(config)
     else:
@@ -130,12 +132,19 @@ async def _migrated(config: Config, uri: str) -> set[str]:
 
 def _token_add(options: argparse.Namespace) -> None:
     scopes = tuple(scope for scope in options.scopes.split(",") if scope)
-    print(token_file.add(options.tokens, options.account, scopes))
+    expires = token_file.expiry(options.expires, datetime.now(UTC)) if options.expires else None
+    if options.principal:
+        token_file.allow(options.tokens, options.principal, options.account, scopes, expires)
+    else:
+        print(token_file.add(options.tokens, options.account, scopes, expires))
 
 
 def _token_list(options: argparse.Namespace) -> None:
     for entry in token_file.read(options.tokens):
-        print(f"{entry.id}  {entry.account}  {','.join(entry.scopes)}  made {entry.created_at}")
+        accounts, scopes = ",".join(entry.accounts), ",".join(entry.scopes)
+        until = f"until {entry.expires_at}" if entry.expires_at else "does not expire"
+        whose = f"  {entry.principal}" if entry.principal else ""
+        print(f"{entry.id}  {accounts}  {scopes}  made {entry.created_at}  {until}{whose}")
 
 
 def _token_revoke(options: argparse.Namespace) -> None:
@@ -214,9 +223,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add = commands.add_parser("add", help="append a new token's hash, print the token")
     add.set_defaults(command=_token_add)
-    add.add_argument("--account", required=True, help="the account, or '*': any, named in x-account-id")
+    account = "the account, or '*': any; several when repeated, of which x-account-id names one"
+    add.add_argument("--account", required=True, action="append", help=account)
     add.add_argument("--scopes", default=",".join(SCOPES), help="some of the default: %(default)s")
-    listing = commands.add_parser("list", help="show ids, accounts and scopes")
+    add.add_argument("--expires", help="after a span (90d, 12h, 30m) or at a time (2030-01-31T00:00:00Z)")
+    add.add_argument("--principal", help="a SPIFFE id or subject: no token, but certificates that name it")
+    listing = commands.add_parser("list", help="show ids, accounts, scopes and expiry")
     listing.set_defaults(command=_token_list)
     revoke = commands.add_parser("revoke", help="remove a token by its id")
     revoke.set_defaults(command=_token_revoke)

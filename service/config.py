@@ -47,7 +47,9 @@ class Config(BaseSettings):
         Path(".contactservice/data"), description="where the own mongod and the dev token live"
     )
     mongod: Path | None = Field(None, description="the mongod to start when there is no --mongodb-uri")
-    tokens: Path | None = Field(None, description="token file; without it one dev token, on loopback only")
+    tokens: Path | None = Field(
+        None, description="token file; without it or JWTs one dev token, on loopback only"
+    )
     token_keys: Path | None = Field(
         None,
         description="keys that sign page tokens, one of >= 64 hex digits a line; default: in the database",
@@ -58,6 +60,19 @@ class Config(BaseSettings):
     insecure_bind: bool = Field(
         default=False, description="serve without TLS on an address that is not loopback"
     )
+    tls_cert: Path | None = Field(None, description="certificate chain to serve TLS with, PEM")
+    tls_key: Path | None = Field(None, description="key of --tls-cert, PEM without a password")
+    tls_client_ca: Path | None = Field(
+        None, description="ask clients for certificates of this CA, PEM; --tokens says what each may"
+    )
+    jwt_issuer: str | None = Field(None, description="take JWTs of this issuer (claim iss)")
+    jwt_audience: str | None = Field(None, description="what JWTs must be made for (claim aud)")
+    jwt_jwks_url: str | None = Field(None, description="where the issuer has its keys: https, or loopback")
+    jwt_algorithms: str = Field(
+        "RS256,PS256,ES256,ES384,EdDSA", description="signatures that JWTs may have, public keys only"
+    )
+    jwt_account_claim: str = Field("account", description="claim of a JWT: account, list of them or '*'")
+    jwt_scopes_claim: str = Field("scope", description="claim of a JWT: scopes as a list or with spaces")
     ready_file: Path | None = Field(None, description="written as JSON once the service serves")
     reflection: bool = Field(default=True, description="serve gRPC reflection")
     store_timeout: Annotated[float, Field(gt=0)] = Field(

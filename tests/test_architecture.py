@@ -48,7 +48,7 @@ ROOMS = {
     "service/native.py": ("service._native",),
 }
 # Where real things are chosen and joined.
-JOINTS = ("service/rpc/server.py", "service/__main__.py", "service/__init__.py")
+JOINTS = ("service/rpc/server.py", "service/rpc/listening.py", "service/__main__.py", "service/__init__.py")
 
 
 def name_of(path: Path) -> str:

@@ -16,7 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.__main__ import main
-from service.rpc.server import DEV_ACCOUNT, SERVICE
+from service.rpc.listening import DEV_ACCOUNT
+from service.rpc.server import SERVICE
 from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.store import Store

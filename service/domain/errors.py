@@ -58,14 +58,14 @@ class CredentialsInvalid(ServiceError):
     code, reason = "UNAUTHENTICATED", "CREDENTIALS_INVALID"
 
     def __init__(self) -> None:
-        super().__init__("The token is unknown, expired or malformed.")
+        super().__init__("The credentials are unknown, expired or malformed.")
 
 
 class ScopeMissing(ServiceError):
     code, reason = "PERMISSION_DENIED", "SCOPE_MISSING"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"The token lacks the scope {scope}.", metadata={"scope": scope})
+        super().__init__(f"The credentials lack the scope {scope}.", metadata={"scope": scope})
 
 
 class AccountNotAllowed(ServiceError):

@@ -25,6 +25,7 @@ FIELDS = (
     "address",
     "database",
     "data_dir",
+    "file",
     "indexes",
     "pid",
     "seconds",

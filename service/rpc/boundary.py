@@ -7,15 +7,17 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-from service.domain.errors import ReaderStalled, ShuttingDown
+from service.domain.errors import CredentialsInvalid, ReaderStalled, ShuttingDown
 from service.rpc import auth
 from service.rpc.call import Call, Method
 from service.rpc.limits import Limits
+from service.rpc.permits import Permits
 from service.rpc.status import wire_error
 
 _DRAIN_MOMENT_SECONDS = 0.1
@@ -48,6 +50,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._credentials = credentials
         self._limits = limits
         self._stall_seconds = stall_seconds
+        self._permits = Permits()
         self._draining = False
         self._refused = 0
         self._calls = 0
@@ -67,6 +70,10 @@ class Boundary(grpc.aio.ServerInterceptor):
             self._handlers[path] = self._bounded(self._methods[path], handler)
         _metadata.set(handler_call_details.invocation_metadata)
         return self._handlers[path]
+
+    async def follow(self) -> None:
+        """Ends streams whose credentials have expired or been withdrawn; runs until it is cancelled."""
+        await self._permits.follow()
 
     async def drain(self) -> None:
         """From now on new calls are refused with ShuttingDown; returns when for a moment none came.
@@ -91,7 +98,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             async def unary(raw: bytes, context: Context) -> Any:
                 call = self._begin(method)
                 try:
-                    return await handler.unary_unary(self._admit(call, raw), context)
+                    request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
+                    return await handler.unary_unary(request, context)
                 except asyncio.CancelledError:
                     call.code = "CANCELLED"
                     raise
@@ -106,7 +114,9 @@ class Boundary(grpc.aio.ServerInterceptor):
         async def stream(raw: bytes, context: Context) -> None:
             call = self._begin(method)
             try:
-                await handler.unary_stream(self._admit(call, raw), _Outlet(context, self._stall_seconds))
+                request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
+                with self._permits.while_allowed(partial(self._check, method, context)):
+                    await handler.unary_stream(request, _Outlet(context, self._stall_seconds))
             except asyncio.CancelledError:
                 call.code = "CANCELLED"
                 raise
@@ -129,12 +139,16 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._idle.clear()
         return Call(method)
 
-    def _admit(self, call: Call, raw: bytes) -> Any:
+    def _admit(self, call: Call, raw: bytes, context: Context) -> Any:
         if self._draining:
             self._refused += 1
             raise ShuttingDown
         metadata = dict(_metadata.get())
-        principal = auth.authenticate(self._credentials, metadata)
+        try:
+            principal = auth.authenticate(self._credentials, metadata, context.auth_context)
+        except auth.KeysWanted as wanted:
+            call.keys_wanted = wanted
+            return None
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
         method = call.method
@@ -143,6 +157,17 @@ class Boundary(grpc.aio.ServerInterceptor):
         request = method.parsed(raw)
         auth.authorise_request(principal, method.name, request)
         return request
+
+    async def _admit_later(self, call: Call, raw: bytes, context: Context) -> Any:
+        if call.keys_wanted:
+            await call.keys_wanted.fetched()
+        request = self._admit(call, raw, context)
+        if request is None:
+            raise CredentialsInvalid
+        return request
+
+    def _check(self, method: Method, context: Context) -> None:
+        auth.check(self._credentials, method.name, dict(_metadata.get()), context.auth_context)
 
     def _end(self, call: Call) -> None:
         self._calls -= 1

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
+from service.rpc.auth import KeysWanted
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Call:
         "_started",
         "account",
         "code",
+        "keys_wanted",
         "method",
         "principal",
         "reason",
@@ -61,6 +63,7 @@ class Call:
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
+        self.keys_wanted: KeysWanted | None = None
         self.release: Callable[[], None] | None = None
         self._started = time.perf_counter()
         self._ended = self._moment = 0.0

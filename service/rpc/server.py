@@ -2,15 +2,12 @@
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import os
 import re
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import grpc
 import orjson
@@ -22,10 +19,11 @@ from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
 from service.ops import memory
-from service.rpc import accepting, auth, token_file
+from service.rpc import accepting
 from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness, Revive
 from service.rpc.limits import Limits, buckets
+from service.rpc.listening import Address, CannotServe, certificates, credentials
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
@@ -37,7 +35,6 @@ from service.storage.store import Store
 log = logging.getLogger(__name__)
 
 SERVICE = contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"]
-DEV_ACCOUNT = "demo"
 _OLDEST_GRPC = (1, 84)
 
 _OPTIONS = (
@@ -49,47 +46,6 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
-
-
-class CannotServe(Exception):
-    """The service cannot start; one sentence with the way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """host:port as given by --address."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isdecimal() or int(port) > 65535:
-            raise CannotServe(f"--address {text}: expected host:port")
-        return cls(host.strip("[]") or "127.0.0.1", int(port))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-
-def credentials(config: Config) -> auth.Credentials:
-    """From the token file, or the dev token on loopback; raises CannotServe or TokenFileInvalid."""
-    address = Address.parse(config.address)
-    if not address.is_loopback and not config.insecure_bind:
-        raise CannotServe(f"{address} is not loopback; --insecure-bind serves there without TLS")
-    if config.tokens is None:
-        if not address.is_loopback:
-            raise CannotServe(f"{address} is not loopback; name the tokens that may call with --tokens")
-        return token_file.OneToken(token_file.dev_token(config.data_dir), DEV_ACCOUNT)
-    return token_file.TokenFile(config.tokens)
 
 
 class Signers:
@@ -123,14 +79,14 @@ class Server:
             buckets(config.rate_calls, config.rate_deletes, config.rate_exports),
             self.memory,
         )
+        self.certificates = certificates(config)
         self._boundary = Boundary(SERVICE, credentials(config), self.limits, config.stall_timeout)
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
-        self._following: asyncio.Task[None] | None = None
-        self._guarding: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
@@ -143,19 +99,20 @@ class Server:
         await self.readiness.look()
         # Last, as it listens at once: on a shared port connections would come and wait.
         try:
-            port = self._grpc.add_insecure_port(str(self.address))
+            port = self._bind()
         except RuntimeError as error:
             raise CannotServe(taken(self.address)) from error
         self.address = Address(self.address.host, port)
         await self._grpc.start()
         _spare_garbage_collection()
-        self._following = asyncio.create_task(self.readiness.follow())
-        self._guarding = asyncio.create_task(self.memory.follow())
+        followed = [self.readiness.follow(), self.memory.follow(), self._boundary.follow()]
+        if self.certificates:
+            followed.append(self.certificates.follow())
+        self._following = [asyncio.create_task(each) for each in followed]
 
     async def fails(self) -> None:
-        """Raises what keeps the started server from following its database; does not return."""
-        if self._following:
-            await self._following
+        """Raises what keeps the started server from following what it depends on; does not return."""
+        await asyncio.gather(*self._following)
 
     async def stop(self) -> None:
         """Refuses new calls, gives those under way their time, then lets go of everything."""
@@ -163,10 +120,14 @@ class Server:
         await self._boundary.drain()
         await self._grpc.stop(self._config.drain_timeout)
         await self._boundary.idle()
-        for task in (self._following, self._guarding):
-            if task:
-                task.cancel()
+        for task in self._following:
+            task.cancel()
         await self.store.close()
+
+    def _bind(self) -> int:
+        if self.certificates:
+            return self._grpc.add_secure_port(str(self.address), self.certificates.credentials())
+        return self._grpc.add_insecure_port(str(self.address))
 
 
 async def serve(

@@ -1,21 +1,26 @@
-"""The token file: one JSON object a line, with the SHA-256 of each token and never a token itself."""
+"""The token file: one JSON object a line, with the SHA-256 of each token and never a token itself.
+
+A line may name a certificate instead: `principal`, by its SPIFFE id or its subject.
+"""
 
 import hashlib
-import logging
+import math
 import os
+import re
 import secrets
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from service.rpc.auth import ANY_ACCOUNT, SCOPES, Principal, is_account
 
-log = logging.getLogger(__name__)
-
-_LOOK_AGAIN_SECONDS = 1.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class TokenFileInvalid(Exception):
@@ -24,93 +29,77 @@ class TokenFileInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One token: its id (the first 12 characters of its hash), what it may, when it was made."""
+    """A token by its hash, or a certificate by its principal: for which accounts, what it may, how long."""
 
-    sha256: str
-    account: str
+    accounts: tuple[str, ...]
     scopes: tuple[str, ...]
     created_at: str
+    expires_at: str | None = None
+    sha256: str | None = None
+    principal: str | None = None
 
     @property
     def id(self) -> str:
-        return self.sha256[:12]
+        """12 characters by which people name it."""
+        return (self.sha256 or digest(f"principal {self.principal}"))[:12]
 
     @property
-    def principal(self) -> Principal:
-        return Principal(self.id, self.account, frozenset(self.scopes))
+    def key(self) -> str:
+        """What is looked up: the hash or the name of the principal, which is never one."""
+        return self.sha256 or self.principal or ""
 
+    def as_principal(self) -> Principal:
+        expires = moment(self.expires_at).timestamp() if self.expires_at else math.inf
+        name = self.principal or self.id
+        return Principal(name, frozenset(self.accounts), frozenset(self.scopes), expires)
 
-class TokenFile:
-    """Credentials from a file that is read again when it has changed. A broken one keeps the last good."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: object = None
-        self._looked = float("-inf")
-        self._principals: dict[str, Principal] = {}
-        self._load(_stamp(path))
-
-    def principal(self, token: str) -> Principal | None:
-        sha256 = _digest(token)
-        # An unknown token may have been added a moment ago: it is worth a look at the file.
-        if sha256 not in self._principals or time.monotonic() - self._looked > _LOOK_AGAIN_SECONDS:
-            self._refresh()
-        return self._principals.get(sha256)
-
-    def _refresh(self) -> None:
-        self._looked = time.monotonic()
-        try:
-            stamp = _stamp(self._path)
-            if stamp != self._seen:
-                self._load(stamp)
-        except TokenFileInvalid as error:
-            log.warning("token file kept as it was", extra={"error": str(error)})
-
-    def _load(self, stamp: object) -> None:
-        self._seen = stamp
-        self._principals = {entry.sha256: entry.principal for entry in read(self._path)}
-
-
-class OneToken:
-    """Credentials of a trial: the token of this data directory, for one account, with all scopes."""
-
-    def __init__(self, token: str, account: str) -> None:
-        self._sha256 = _digest(token)
-        self._principal = Principal("dev", account, frozenset(SCOPES))
-
-    def principal(self, token: str) -> Principal | None:
-        return self._principal if secrets.compare_digest(_digest(token), self._sha256) else None
-
-
-def dev_token(data_dir: Path) -> str:
-    """The token kept in the data directory, made at the first call; raises TokenFileInvalid."""
-    path = data_dir / "dev-token"
-    if not path.exists():
-        _write(path, new_token().encode())
-    return path.read_text().strip()
+    def line(self) -> bytes:
+        fields = {
+            "sha256": self.sha256,
+            "principal": self.principal,
+            "account": self.accounts[0] if len(self.accounts) == 1 else self.accounts,
+            "scopes": self.scopes,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+        }
+        return orjson.dumps({name: value for name, value in fields.items() if value is not None}) + b"\n"
 
 
 def new_token() -> str:
     return "cs_" + secrets.token_urlsafe(32)
 
 
-def add(path: Path, account: str, scopes: tuple[str, ...]) -> str:
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add(
+    path: Path, account: str | Sequence[str], scopes: Sequence[str], expires_at: datetime | None = None
+) -> str:
     """Appends a new token's hash and returns the token; raises TokenFileInvalid."""
     token = new_token()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = _checked(Entry(_digest(token), account, scopes, now))
-    kept = read(path) if path.exists() else []
-    _write(path, _lines([*kept, entry]))
+    _append(path, _made(account, scopes, expires_at, sha256=digest(token)))
     return token
 
 
-def revoke(path: Path, token_id: str) -> None:
-    """Removes a token by its id; raises TokenFileInvalid when there is none."""
+def allow(
+    path: Path,
+    principal: str,
+    account: str | Sequence[str],
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
+) -> None:
+    """Appends a line for the certificates of a principal; raises TokenFileInvalid."""
+    _append(path, _made(account, scopes, expires_at, principal=principal))
+
+
+def revoke(path: Path, entry_id: str) -> None:
+    """Removes an entry by its id; raises TokenFileInvalid when there is none."""
     entries = read(path)
-    kept = [entry for entry in entries if entry.id != token_id]
+    kept = [entry for entry in entries if entry.id != entry_id]
     if len(kept) == len(entries):
-        raise TokenFileInvalid(f"{path} has no token with the id {token_id}")
-    _write(path, _lines(kept))
+        raise TokenFileInvalid(f"{path} has no entry with the id {entry_id}")
+    write(path, _lines(kept))
 
 
 def read(path: Path) -> list[Entry]:
@@ -119,39 +108,44 @@ def read(path: Path) -> list[Entry]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise TokenFileInvalid(f"cannot read {path}: {error.strerror}") from error
-    entries = []
+    entries: dict[str, Entry] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                entries.append(_entry(orjson.loads(line)))
-            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                entry = _entry(orjson.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise TokenFileInvalid(f"{path}, line {number}: not a token entry") from error
-    return entries
+            except TokenFileInvalid as error:
+                raise TokenFileInvalid(f"{path}, line {number}: {error}") from error
+            if entry.key in entries:
+                raise TokenFileInvalid(f"{path}, line {number}: as in a line before")
+            entries[entry.key] = entry
+    return list(entries.values())
 
 
-def _entry(fields: dict[str, object]) -> Entry:
-    scopes = fields["scopes"]
-    if not isinstance(scopes, list):
-        raise TypeError
-    names = tuple(str(scope) for scope in scopes)
-    return _checked(Entry(str(fields["sha256"]), str(fields["account"]), names, str(fields["created_at"])))
+def moment(text: str) -> datetime:
+    """An RFC 3339 time; raises ValueError."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found
 
 
-def _checked(entry: Entry) -> Entry:
-    if entry.account != ANY_ACCOUNT and not is_account(entry.account):
-        raise TokenFileInvalid("an account is 1 to 64 of the characters A-Z a-z 0-9 . _ -, or '*' for any")
-    unknown = set(entry.scopes) - set(SCOPES)
-    if unknown or not entry.scopes:
-        raise TokenFileInvalid(f"scopes are some of {','.join(SCOPES)}, separated by commas")
-    return entry
+def expiry(text: str, now: datetime) -> datetime:
+    """What `--expires` says: a span such as 90d, 12h, 30m, or an RFC 3339 time; raises TokenFileInvalid."""
+    if span := _SPAN.fullmatch(text):
+        return now + timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        end = moment(text)
+    except ValueError as error:
+        raise TokenFileInvalid("--expires takes 90d, 12h, 30m or a time (2030-01-31T00:00:00Z)") from error
+    if end <= now:
+        raise TokenFileInvalid("--expires is in the past")
+    return end
 
 
-def _lines(entries: list[Entry]) -> bytes:
-    return b"".join(orjson.dumps(entry) + b"\n" for entry in entries)
-
-
-def _write(path: Path, content: bytes) -> None:
-    # Beside, then renamed: a reader sees the old file or the new one, never half of it.
+def write(path: Path, content: bytes) -> None:
+    """For its owner only, beside and then renamed: a reader sees the old file or the new one, never half."""
     beside = path.with_name(path.name + f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,13 +157,68 @@ def _write(path: Path, content: bytes) -> None:
         raise TokenFileInvalid(f"cannot write {path}: {error.strerror}") from error
 
 
-def _stamp(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise TokenFileInvalid(f"cannot read {path}: {error.strerror}") from error
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _append(path: Path, entry: Entry) -> None:
+    kept = read(path) if path.exists() else []
+    if entry.key in {other.key for other in kept}:
+        raise TokenFileInvalid(f"{path} has an entry of this principal; revoke it first")
+    write(path, _lines([*kept, entry]))
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def _made(
+    account: str | Sequence[str], scopes: Sequence[str], expires_at: datetime | None, **key: str
+) -> Entry:
+    return _checked(
+        Entry(
+            accounts=(account,) if isinstance(account, str) else tuple(account),
+            scopes=tuple(scopes),
+            created_at=_text(datetime.now(UTC)),
+            expires_at=_text(expires_at) if expires_at else None,
+            **key,
+        )
+    )
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    account = fields["account"]
+    accounts = [account] if isinstance(account, str) else account
+    expires_at = fields.get("expires_at")
+    if expires_at is not None:
+        moment(expires_at)
+    return _checked(
+        Entry(
+            accounts=_texts(accounts),
+            scopes=_texts(fields["scopes"]),
+            created_at=str(fields["created_at"]),
+            expires_at=expires_at,
+            sha256=fields.get("sha256"),
+            principal=fields.get("principal"),
+        )
+    )
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError
+    return tuple(values)
+
+
+def _checked(entry: Entry) -> Entry:
+    if not entry.accounts or not all(name == ANY_ACCOUNT or is_account(name) for name in entry.accounts):
+        raise TokenFileInvalid("an account is 1 to 64 of the characters A-Z a-z 0-9 . _ -, or '*' for any")
+    if not entry.scopes or not set(entry.scopes) <= set(SCOPES):
+        raise TokenFileInvalid(f"scopes are some of {','.join(SCOPES)}, separated by commas")
+    if (entry.sha256 is None) is (entry.principal is None):
+        raise TokenFileInvalid("an entry has either sha256 or principal")
+    if entry.sha256 is not None and not _SHA256.fullmatch(entry.sha256):
+        raise TokenFileInvalid("sha256 is 64 hex digits")
+    if entry.principal is not None and "://" not in entry.principal and "=" not in entry.principal:
+        raise TokenFileInvalid("a principal is a SPIFFE id (spiffe://...) or a subject (CN=...)")
+    return entry
+
+
+def _lines(entries: list[Entry]) -> bytes:
+    return b"".join(entry.line() for entry in entries)
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds")

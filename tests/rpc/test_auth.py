@@ -136,7 +136,7 @@ async def test_a_revoked_token_is_refused_soon(own: tuple[Path, str, grpc.aio.Ch
     file, token, channel = own
     other = token_file.add(file, "a", SCOPES)
     assert await listed(channel, bearer(other)) is None
-    [entry] = [entry for entry in token_file.read(file) if entry.sha256 == token_file._digest(token)]
+    [entry] = [entry for entry in token_file.read(file) if entry.sha256 == token_file.digest(token)]
     token_file.revoke(file, entry.id)
     async with asyncio.timeout(5):
         while (answer := await listed(channel, bearer(token))) is None:

@@ -22,6 +22,7 @@ from service.rpc.limits import Limits
 from service.rpc.server import SERVICE
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
+from service.rpc.tokens import Tokens
 from tests.client import Client, request
 from tests.rpc.refusal import Refusal, refusal, send
 
@@ -69,7 +70,7 @@ async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     token = token_file.add(tokens, "a", ("read", "export"))
     boundary = Boundary(
         SERVICE,
-        token_file.TokenFile(tokens),
+        Tokens(tokens),
         Limits(9, None, Slots(9, 9), {}, MemoryGuard(None, resident)),
         stall_seconds=1.0,
     )

@@ -15,7 +15,8 @@ from service.ops.port import claimed
 from service.rpc import auth
 from service.rpc import server as server_module
 from service.rpc.boundary import Boundary
-from service.rpc.server import Address, CannotServe, Server, check_grpc, credentials
+from service.rpc.listening import Address, CannotServe, credentials
+from service.rpc.server import Server, check_grpc
 from tests.client import Client
 
 
@@ -51,7 +52,7 @@ def test_loopback_may_do_with_a_dev_token(host: str, tmp_path: Path) -> None:
     for found in (first, second):
         principal = found.principal(token)
         assert principal
-        assert principal.account == "demo"
+        assert principal.accounts == {"demo"}
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.com"])  # noqa: S104 (refused)

@@ -1,0 +1,68 @@
+"""Permits of streams: a stream may outlive the credentials that opened it, and then has to end."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from service.domain.errors import CredentialsInvalid, ServiceError
+from service.rpc.auth import KeysWanted
+
+_LOOK_SECONDS = 1.0
+
+
+class Permit:
+    """While it is entered, its task runs as long as `check` raises no ServiceError, and else ends with that.
+
+    As asyncio.timeout does it: the task is cancelled, and the cancellation becomes the error on its way out.
+    """
+
+    def __init__(self, permits: set["Permit"], check: Callable[[], None]) -> None:
+        self._permits = permits
+        self._check = check
+        self._refusal: ServiceError | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._permits.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._permits.discard(self)
+        # Without one left over, nobody else (the client) has cancelled it, too.
+        if self._task and self._refusal and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise self._refusal from error
+
+    def look(self) -> None:
+        """Withdraws the permit, once, when the check fails."""
+        if self._refusal is None and (refusal := self._refused()) and self._task:
+            self._refusal = refusal
+            self._task.cancel()
+
+    def _refused(self) -> ServiceError | None:
+        try:
+            self._check()
+        except ServiceError as error:
+            return error
+        except KeysWanted:
+            # The key that had verified the token was withdrawn.
+            return CredentialsInvalid()
+        return None
+
+
+class Permits:
+    """The permits of all streams that run."""
+
+    def __init__(self) -> None:
+        self._permits: set[Permit] = set()
+
+    def while_allowed(self, check: Callable[[], None]) -> Permit:
+        return Permit(self._permits, check)
+
+    async def follow(self) -> None:
+        """Checks each of them once a second; runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for permit in tuple(self._permits):
+                permit.look()
