@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "document.h"
+#include "draft.h"
 #include "identity.h"
 #include "record.h"
 #include "value.h"
@@ -236,6 +237,7 @@ static PyObject *identity(PyObject *module, PyObject *argument)
 
 static PyMethodDef METHODS[] = {
     {"document", (PyCFunction)(void (*)(void))document, METH_FASTCALL, document_doc},
+    {"draft", draft, METH_O, draft_doc},
     {"identity", identity, METH_O,
      "identity(document): account, fingerprint and class, or None where it cannot be told."},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},

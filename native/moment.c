@@ -35,21 +35,35 @@ static inline void two_digits(char *at, unsigned number)
     at[1] = (char)('0' + number % 10);
 }
 
-static void date(char *at, int64_t days)
+void moment_date(int64_t days, int *year, int *month, int *day)
 {
     /* Not negative: the first day of the year 1 is 306 days behind the first of this count. */
     int64_t since = days + DAYS_TO_1970;
     unsigned era = (unsigned)(since / DAYS_OF_400_YEARS);
-    unsigned day = (unsigned)(since % DAYS_OF_400_YEARS);
-    unsigned year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    day -= 365 * year + year / 4 - year / 100;
-    unsigned month = (5 * day + 2) / 153;
-    day -= (153 * month + 2) / 5;
-    year += era * 400 + (month >= 10);
-    two_digits(at, year / 100);
-    two_digits(at + 2, year % 100);
-    two_digits(at + 5, month < 10 ? month + 3 : month - 9);
-    two_digits(at + 8, day + 1);
+    unsigned rest = (unsigned)(since % DAYS_OF_400_YEARS);
+    unsigned years = (rest - rest / 1460 + rest / 36524 - rest / 146096) / 365;
+    rest -= 365 * years + years / 4 - years / 100;
+    unsigned from_march = (5 * rest + 2) / 153;
+    *year = (int)(years + era * 400 + (from_march >= 10));
+    *month = (int)(from_march < 10 ? from_march + 3 : from_march - 9);
+    *day = (int)(rest - (153 * from_march + 2) / 5 + 1);
+}
+
+int64_t moment_day(int64_t seconds, int32_t *second)
+{
+    int64_t days = seconds / SECONDS_A_DAY - (seconds % SECONDS_A_DAY < 0);
+    *second = (int32_t)(seconds - days * SECONDS_A_DAY);
+    return days;
+}
+
+static void put_date(char *at, int64_t days)
+{
+    int year, month, day;
+    moment_date(days, &year, &month, &day);
+    two_digits(at, (unsigned)year / 100);
+    two_digits(at + 2, (unsigned)year % 100);
+    two_digits(at + 5, (unsigned)month);
+    two_digits(at + 8, (unsigned)day);
 }
 
 bool moment_put(Text *text, int64_t milliseconds)
@@ -58,14 +72,12 @@ bool moment_put(Text *text, int64_t milliseconds)
         return false;
     }
     char *at = text->at - 24;
-    int32_t rest;
+    int32_t rest, second;
     int64_t seconds = moment_seconds(milliseconds, &rest);
-    int64_t days = seconds / SECONDS_A_DAY - (seconds % SECONDS_A_DAY < 0);
-    unsigned second = (unsigned)(seconds - days * SECONDS_A_DAY);
-    date(at, days);
-    two_digits(at + 11, second / 3600);
-    two_digits(at + 14, second / 60 % 60);
-    two_digits(at + 17, second % 60);
+    put_date(at, moment_day(seconds, &second));
+    two_digits(at + 11, (unsigned)second / 3600);
+    two_digits(at + 14, (unsigned)second / 60 % 60);
+    two_digits(at + 17, (unsigned)second % 60);
     at[20] = (char)('0' + rest / 100);
     two_digits(at + 21, (unsigned)rest % 100);
     return true;

@@ -57,3 +57,14 @@ bool value_moment(PyObject *value, int64_t *milliseconds)
     *milliseconds = seconds * 1000 + PyDateTime_DATE_GET_MICROSECOND(value) / 1000;
     return true;
 }
+
+PyObject *value_of_moment(int64_t milliseconds)
+{
+    int32_t rest, second;
+    int year, month, day;
+    int64_t seconds = moment_seconds(milliseconds, &rest);
+    moment_date(moment_day(seconds, &second), &year, &month, &day);
+    return PyDateTimeAPI->DateTime_FromDateAndTime(year, month, day, second / 3600, second / 60 % 60, second % 60,
+                                                   rest * 1000, PyDateTime_TimeZone_UTC,
+                                                   PyDateTimeAPI->DateTimeType);
+}

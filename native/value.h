@@ -15,6 +15,9 @@ bool value_integer(PyObject *value, int64_t *number);
 /* A datetime of UTC, in milliseconds since 1970. */
 bool value_moment(PyObject *value, int64_t *milliseconds);
 
+/* The datetime of UTC for such milliseconds of the years 1 to 9999; NULL with Python's error set. */
+PyObject *value_of_moment(int64_t milliseconds);
+
 /* To be called once, before the first value. */
 bool value_prepare(void);
 

@@ -1,9 +1,13 @@
 from array import array
 from collections.abc import Callable
+from datetime import datetime
 
-from service.domain.contact import Contact
+from service.domain.contact import Contact, Metadata
 
 def document(account: str, contact: Contact, /) -> bytes | None: ...
+def draft(
+    contact: bytes, /
+) -> tuple[str, str, str, str, str, str, str, Metadata | None, datetime | None] | None: ...
 def identity(document: bytes, /) -> tuple[str, str, bool] | None: ...
 def starts(cursor: bytes, /) -> bytes: ...
 def transcode(

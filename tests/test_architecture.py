@@ -42,7 +42,13 @@ OUTSIDE_WORLD = (
 ROOMS = {
     "service/domain/": ("service.domain",),
     "service/storage/": ("service.storage", "service.domain", "service.native", "service.ops"),
-    "service/rpc/": ("service.rpc", "service.domain", "service.storage.store", "service.ops"),
+    "service/rpc/": (
+        "service.rpc",
+        "service.domain",
+        "service.native",
+        "service.storage.store",
+        "service.ops",
+    ),
     "service/ops/": ("service.ops",),
     "service/config.py": ("service.config",),
     "service/native.py": ("service._native",),
