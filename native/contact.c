@@ -23,7 +23,7 @@ static const unsigned char BASE32[256] = {
     ['R'] = 25, ['S'] = 26, ['T'] = 27, ['V'] = 28, ['W'] = 29, ['X'] = 30, ['Y'] = 31, ['Z'] = 32,
 };
 
-static bool read_time_of_id(Span id, int64_t *milliseconds)
+bool contact_time(Span id, int64_t *milliseconds)
 {
     if (id.size != ID_SIZE || memcmp(id.at, "ct_", 3) != 0 || id.at[TIME_BEGINS] > '7') {
         return false;
@@ -130,7 +130,7 @@ static bool read_field(Contact *contact, const Element *element, unsigned *seen)
     Span key = element->key;
     if (SPAN_IS(key, "_id")) {
         *seen |= SEEN_ID;
-        return read_string(element, &contact->id) && read_time_of_id(contact->id, &contact->created_at);
+        return read_string(element, &contact->id) && contact_time(contact->id, &contact->created_at);
     }
     if (SPAN_IS(key, "fingerprint")) {
         *seen |= SEEN_FINGERPRINT;

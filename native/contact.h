@@ -22,6 +22,9 @@ typedef struct {
     int64_t rev;
 } Contact;
 
+/* The time in an id, false for what is no id. */
+bool contact_time(Span id, int64_t *milliseconds);
+
 /* False for a document that is not exactly what this service stores: then Python decides what becomes of it.
    Texts are not looked into: whoever writes them checks them. */
 bool contact_read(Span document, Contact *contact);

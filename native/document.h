@@ -7,10 +7,11 @@
 
 #include "span.h"
 
-extern const char document_doc[];
+extern const char document_doc[], newborn_doc[];
 
-/* document(account, contact) of the module. */
+/* document(account, contact) and newborn(account, id, draft, fingerprint, trusted) of the module. */
 PyObject *document(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *newborn(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 /* To be called once, before the first document. */
 bool document_prepare(void);

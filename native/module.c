@@ -240,6 +240,7 @@ static PyMethodDef METHODS[] = {
     {"draft", draft, METH_O, draft_doc},
     {"identity", identity, METH_O,
      "identity(document): account, fingerprint and class, or None where it cannot be told."},
+    {"newborn", (PyCFunction)(void (*)(void))newborn, METH_FASTCALL, newborn_doc},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},
     {"transcode", transcode, METH_VARARGS,
      "transcode(format, separator, documents, starts, first, most_bytes, most_records, slow): "

@@ -161,7 +161,7 @@ static bool put_all(Hashing *hashing, const Findable *contact)
            put_flag(hashing, KIND("8", "verified"), contact->verified) &&
            put_normal(hashing, KIND("5", "email"), contact->email, normal_put_text) &&
            put_normal(hashing, KIND("5", "phone"), contact->phone, normal_put_phone) &&
-           PyDict_CheckExact(contact->metadata) && put_members(hashing, contact->metadata, LEVELS);
+           (contact->metadata == NULL || put_members(hashing, contact->metadata, LEVELS));
 }
 
 static int compared(const void *one, const void *other)

@@ -11,7 +11,7 @@ typedef struct {
     bool verified;
     PyObject *email;
     PyObject *phone;
-    PyObject *metadata;
+    PyObject *metadata; /* a dictionary, or NULL for none */
 } Findable;
 
 /* All its terms into `found`, 64 bits each, sorted, each once. False for what is left to Python, or with Python's

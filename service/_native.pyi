@@ -2,13 +2,16 @@ from array import array
 from collections.abc import Callable
 from datetime import datetime
 
-from service.domain.contact import Contact, Metadata
+from service.domain.contact import Contact, Draft, Metadata
 
 def document(account: str, contact: Contact, /) -> bytes | None: ...
 def draft(
     contact: bytes, /
 ) -> tuple[str, str, str, str, str, str, str, Metadata | None, datetime | None] | None: ...
 def identity(document: bytes, /) -> tuple[str, str, bool] | None: ...
+def newborn(
+    account: str, contact_id: str, draft: Draft, fingerprint: str, trusted: bool, /
+) -> bytes | None: ...
 def starts(cursor: bytes, /) -> bytes: ...
 def transcode(
     name: str,

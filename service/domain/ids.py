@@ -25,6 +25,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 # 9999-12-31T23:59:59.999Z: 48 bits hold later times, datetime does not.
 _LAST_TIME = "76EZ91ZPZZ"
 _RANDOM_BITS = 80
+_ENDING_BITS = 20
 
 
 def encode(number: int, length: int) -> str:
@@ -78,11 +79,18 @@ class IdMint:
         self._milliseconds = milliseconds
         self._random_bits = random_bits
         self._last = 0
+        self._upper = 0
+        self._beginning = encode(0, 22)
 
     def mint(self, account: str) -> str:
-        now = self._milliseconds() << _RANDOM_BITS
-        # Half of the random space: room to count up within one millisecond.
-        fresh = now | self._random_bits(_RANDOM_BITS - 1)
-        same_or_earlier = now >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
-        self._last = self._last + 1 if same_or_earlier else fresh
-        return prefix(account) + encode(self._last, 26)
+        now = self._milliseconds()
+        if now > self._last >> _RANDOM_BITS:
+            # Half of the random space: room to count up within one millisecond.
+            self._last = now << _RANDOM_BITS | self._random_bits(_RANDOM_BITS - 1)
+        else:
+            self._last += 1
+        if self._last >> _ENDING_BITS != self._upper:
+            self._upper = self._last >> _ENDING_BITS
+            self._beginning = encode(self._upper, 22)
+        # Ids of one millisecond differ in their endings: 0.8 us, and 2.6 for all characters.
+        return prefix(account) + self._beginning + _PAIRS[self._last >> 10 & 1023] + _PAIRS[self._last & 1023]

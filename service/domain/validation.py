@@ -61,7 +61,8 @@ def checked_fingerprint(fingerprint: str) -> str:
 
 
 def checked_request_id(request_id: str) -> str:
-    _refuse([Violation("request_id", rule) for rule in _REQUEST_ID.broken(request_id)])
+    if request_id:
+        _refuse([Violation("request_id", rule) for rule in _REQUEST_ID.broken(request_id)])
     return request_id
 
 

@@ -8,7 +8,6 @@ import asyncio
 import secrets
 import time
 
-from service.domain import contact as contacts
 from service.domain import ids
 from service.domain.contact import Draft
 from service.domain.errors import WriteConflict
@@ -24,7 +23,8 @@ class Births:
     def __init__(self, by_key: ContactsByKey) -> None:
         self._by_key = by_key
         self._ids = ids.IdMint(lambda: time.time_ns() // 1_000_000, secrets.randbits)
-        self._under_way: dict[IdentityKey, asyncio.Future[None]] = {}
+        # With what is waited by, where somebody waits.
+        self._under_way: dict[IdentityKey, asyncio.Future[None] | None] = {}
 
     async def get_or_create(
         self, account: str, draft: Draft, fingerprint: str, *, probably_new: bool = False
@@ -37,25 +37,35 @@ class Births:
         key = (account, fingerprint, trusted)
         look = not probably_new
         for attempt in range(rounds.ROUNDS):
-            if birth := self._under_way.get(key):
-                await asyncio.wait({birth})
+            if key in self._under_way:
+                await self._end_of(key)
                 look = True
             if look and (found := await self._by_key.by_identity(*key)):
                 return found, False
             look = True
             if key not in self._under_way:
-                contact = contacts.born(self._ids.mint(account), draft, fingerprint, trusted=trusted)
-                newborn = StoredContact.of(account, contact)
-                if await self._is_born(key, newborn):
+                newborn = StoredContact.born(
+                    account, self._ids.mint(account), draft, fingerprint, trusted=trusted
+                )
+                self._under_way[key] = None
+                try:
+                    is_born = await self._by_key.insert(newborn)
+                finally:
+                    self._ended(key)
+                if is_born:
                     return newborn, True
                 # The winner's contact may not have reached a majority yet, or is deleted again.
                 await rounds.pause(attempt)
         raise WriteConflict
 
-    async def _is_born(self, key: IdentityKey, newborn: StoredContact) -> bool:
-        self._under_way[key] = birth = asyncio.get_running_loop().create_future()
-        try:
-            return await self._by_key.insert(newborn)
-        finally:
-            del self._under_way[key]
+    async def _end_of(self, key: IdentityKey) -> None:
+        birth = self._under_way[key]
+        if birth is None:
+            self._under_way[key] = birth = asyncio.get_running_loop().create_future()
+        # Not awaited itself: who is cancelled must not take it from the others.
+        await asyncio.wait({birth})
+
+    def _ended(self, key: IdentityKey) -> None:
+        birth = self._under_way.pop(key)
+        if birth:
             birth.set_result(None)

@@ -7,8 +7,9 @@ from typing import Any, Self
 import bson
 from bson.codec_options import CodecOptions
 
+from service.domain import contact as contacts
 from service.domain import terms
-from service.domain.contact import TEXT_FIELDS, Contact, Metadata
+from service.domain.contact import TEXT_FIELDS, Contact, Draft, Metadata
 from service.native import compiled
 
 Document = dict[str, Any]
@@ -30,6 +31,15 @@ class StoredContact:
         # The compiled part knows the terms in full width only.
         written = compiled.document(account, contact) if compiled and terms.BITS == 64 else None
         return cls(written or bson.encode(to_document(account, contact)))
+
+    @classmethod
+    def born(cls, account: str, contact_id: str, draft: Draft, fingerprint: str, *, trusted: bool) -> Self:
+        """What `of` makes of the contact that is born so."""
+        if compiled and terms.BITS == 64:
+            written = compiled.newborn(account, contact_id, draft, fingerprint, trusted)
+            if written:
+                return cls(written)
+        return cls.of(account, contacts.born(contact_id, draft, fingerprint, trusted=trusted))
 
     @property
     def id(self) -> str:

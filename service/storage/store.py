@@ -37,6 +37,8 @@ from service.storage.transcode import Matches, Records, Transcoder
 __all__ = ["Store", "StoredContact"]
 
 _UNBOUNDED = 2**63 - 1
+# 160 bits.
+_RANDOM_CHARACTERS = 32
 _MIGRATE = "the index {} is missing; run `contactservice migrate`"
 
 
@@ -85,7 +87,7 @@ class Store:
         elif request_id:
             fingerprint = identity.request_fingerprint(account, request_id)
         else:
-            fingerprint = identity.random_fingerprint(secrets.token_bytes(20))
+            fingerprint = identity.random_fingerprint(secrets.token_bytes(_RANDOM_CHARACTERS))
         self._check_writable()
         return await self._births.get_or_create(account, draft, fingerprint, probably_new=True)
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -78,9 +79,12 @@ def test_a_request_fingerprint_is_a_hash_over_account_and_request_id() -> None:
 
 
 def test_a_random_fingerprint_is_the_randomness_in_base32() -> None:
-    """Twenty bytes of randomness all show in the text."""
-    assert identity.random_fingerprint(bytes(20)) == "r1:" + "a" * 32
-    assert identity.random_fingerprint(b"\xff" * 20) == "r1:" + "7" * 32
+    """Each byte becomes one of 32 characters, each of them as often as any other."""
+    assert identity.random_fingerprint(bytes(32)) == "r1:" + "a" * 32
+    assert identity.random_fingerprint(b"\xff" * 32) == "r1:" + "7" * 32
+    assert sorted(identity.random_fingerprint(bytes(range(256)))[3:]) == sorted(
+        "abcdefghijklmnopqrstuvwxyz234567" * 8
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,12 +246,20 @@ def test_other_prefixes_are_free(text: str) -> None:
     [
         identity.derived_fingerprint("demo", Draft(name="x")),
         identity.request_fingerprint("demo", "x"),
-        identity.random_fingerprint(bytes(20)),
+        identity.random_fingerprint(bytes(32)),
     ],
 )
 def test_every_fingerprint_of_the_service_is_reserved(fingerprint: str) -> None:
     """A caller can never claim a contact that the service made, by sending its fingerprint."""
     assert identity.is_reserved(fingerprint)
+
+
+@bounded
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_the_normal_form_of_ascii_follows_the_same_steps(text: str) -> None:
+    """A shorter way to the same text."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    assert identity.normal_text(text) == unicodedata.normalize("NFKC", folded).strip()
 
 
 @bounded

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain import contact as contacts
 from service.domain import ids, terms
-from service.domain.contact import TEXT_FIELDS, Contact
+from service.domain.contact import TEXT_FIELDS, Contact, Draft
 from service.native import compiled
 from service.storage.documents import OPTIONS, StoredContact, to_document
 from tests.domain import hostile, strategies
@@ -45,6 +46,10 @@ def in_python(contact: Contact, account: str = "demo") -> bytes | type[Exception
         return bson.encode(to_document(account, contact))
     except Exception as error:  # noqa: BLE001 (any error is the outcome that is compared)
         return type(error)
+
+
+def newborn_in_python(draft: Draft, fingerprint: str, *, trusted: bool) -> bytes | type[Exception]:
+    return in_python(contacts.born(PERSON.id, draft, fingerprint, trusted=trusted))
 
 
 def check_same(contact: Contact, account: str = "demo") -> None:
@@ -178,12 +183,50 @@ def test_a_large_contact_is_written_whole() -> None:
     check_same(replace(PERSON, **texts, metadata=members))
 
 
+@bounded
+@given(
+    st.builds(
+        Draft,
+        name=strategies.texts,
+        email=strategies.texts.map(ascii),
+        phone=strategies.texts.map(ascii),
+        preferences=strategies.texts,
+        metadata=st.none() | strategies.metadata,
+        verified_at=st.none() | strategies.moments,
+    ),
+    strategies.texts,
+    st.booleans(),
+)
+def test_any_newborn_becomes_the_same_document(draft: Draft, fingerprint: str, trusted: bool) -> None:
+    """Born at the time in its id, verified then if it is trusted and says nothing else."""
+    written = compiled.newborn("demo", PERSON.id, draft, fingerprint, trusted)
+    assert written == newborn_in_python(draft, fingerprint, trusted=trusted)
+    assert StoredContact.born("demo", PERSON.id, draft, fingerprint, trusted=trusted).document == written
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [Draft(email="ä@x"), Draft(phone="\uff11"), Draft(metadata={"a": 2**64}), Draft(name="\ud800")],
+)
+def test_a_newborn_that_is_left_to_python(draft: Draft) -> None:
+    """An address that is not ASCII, a number without end: Python makes the document, or the error."""
+    assert compiled.newborn("demo", PERSON.id, draft, "f", False) is None
+
+
+@pytest.mark.parametrize("wrong", ["", "ct_", PERSON.id.lower(), PERSON.id[:-1] + "U", "ct_" + "Z" * 38])
+def test_what_is_no_id_has_no_time(wrong: str) -> None:
+    """It is left to Python."""
+    assert compiled.newborn("demo", wrong, Draft(), "f", True) is None
+
+
 def test_what_has_no_fields_of_a_contact_is_an_error() -> None:
     """A mistake in a call shows at once."""
     with pytest.raises(AttributeError):
         compiled.document("demo", None)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         compiled.document("demo")  # type: ignore[call-arg]
+    with pytest.raises(AttributeError):
+        compiled.newborn("demo", PERSON.id, None, "f", True)  # type: ignore[arg-type]
 
 
 def test_narrowed_terms_are_stored_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
