@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -20,7 +21,9 @@ from pydantic import SecretStr
 
 from service import config as configuration
 from service.config import Config, ConfigInvalid
-from service.ops import logs, port
+from service.ops import endpoints, logs, port
+from service.ops.endpoints import Endpoints, OpsPortUnusable
+from service.ops.together import Together
 from service.ops.workers import SERVING, WorkerCannotServe, Workers, WorkersKilled, tell
 from service.rpc import listening, server, token_file
 from service.rpc.auth import SCOPES
@@ -41,6 +44,7 @@ _EXPECTED = (
     ConfigInvalid,
     MongodUnavailable,
     MongodbUriInvalid,
+    OpsPortUnusable,
     TokenFileInvalid,
     WorkerCannotServe,
     WorkersKilled,
@@ -66,6 +70,8 @@ def _serve(options: argparse.Namespace) -> None:
     config = _config(options)
     listening.certificates(config)
     listening.credentials(config)
+    if config.ops_address:
+        endpoints.check(config.ops_address)
     if config.workers == 1:
         _serve_alone(config)
     else:
@@ -87,19 +93,32 @@ def _serve_together(config: Config) -> None:
     wanted = Address.parse(config.address)
     with _port(port.claimed, wanted) as holder, _database(config) as (uri, revive):
         address = Address(wanted.host, holder.getsockname()[1])
-        grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
-        workers = Workers(_WORKER, _environment(config, address, uri), config.workers, grace)
-        asyncio.run(workers.run(partial(_all_serve, config, uri, address), revive))
+        asyncio.run(_run_workers(config, address, uri, revive))
 
 
-def _environment(config: Config, address: Address, uri: str) -> dict[str, str]:
-    changes = {"address": str(address), "mongodb_uri": SecretStr(uri)}
+async def _run_workers(config: Config, address: Address, uri: str, revive: Revive) -> None:
+    grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
+    with TemporaryDirectory(prefix="contactservice-") as folder:
+        workers = Workers(_WORKER, _environment(config, address, uri, Path(folder)), config.workers, grace)
+        together = Together(Path(folder), config.workers, workers.pids)
+        ops = Endpoints(together.why_not_ready, together.metrics)
+        ops_address = await ops.listen(config.ops_address) if config.ops_address else None
+        try:
+            await workers.run(partial(_all_serve, config, uri, address, ops_address), revive)
+        finally:
+            await ops.stop()
+
+
+def _environment(config: Config, address: Address, uri: str, folder: Path) -> dict[str, str]:
+    ops_address = endpoints.for_workers(folder) if config.ops_address else None
+    changes = {"address": str(address), "mongodb_uri": SecretStr(uri), "ops_address": ops_address}
     return configuration.environment_of(config.model_copy(update=changes))
 
 
-def _all_serve(config: Config, uri: str, address: Address) -> None:
-    log.info("all workers serve", extra={"address": str(address), "workers": config.workers})
-    server.write_ready_file(config, uri, address)
+def _all_serve(config: Config, uri: str, address: Address, ops_address: str | None) -> None:
+    facts = {"address": str(address), "ops_address": ops_address, "workers": config.workers}
+    log.info("all workers serve", extra=facts)
+    server.write_ready_file(config, uri, address, ops_address)
 
 
 def _serve_as_worker(_: argparse.Namespace) -> None:
@@ -107,7 +126,7 @@ def _serve_as_worker(_: argparse.Namespace) -> None:
         config = configuration.load({})
         logs.configure(config.log_format, config.log_level, os.getpid())
         uri = config.mongodb_uri.get_secret_value() if config.mongodb_uri else ""
-        served = server.serve(config, uri, lambda: None, lambda _: tell(SERVING), shares_port=True)
+        served = server.serve(config, uri, lambda: None, lambda *_: tell(SERVING), shares_port=True)
         uvloop.run(served)
     except _EXPECTED as error:
         # Told by the process that started this one, once for all workers.

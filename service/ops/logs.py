@@ -23,6 +23,7 @@ FIELDS = (
     "milliseconds",
     "request_id",
     "address",
+    "ops_address",
     "database",
     "data_dir",
     "file",

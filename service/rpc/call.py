@@ -10,10 +10,13 @@ from typing import Any
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
+from grpc import StatusCode
 
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
+from service.ops.traces import CallSpan
 from service.rpc.auth import KeysWanted
+from service.rpc.call_counts import CallCounts
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class Method:
     def __init__(self, descriptor: MethodDescriptor) -> None:
         self.name = descriptor.name
         self.streams: bool = descriptor.server_streaming
+        self.counts = CallCounts(descriptor)
         self._request = GetMessageClass(descriptor.input_type)
 
     def parsed(self, raw: bytes) -> Any:
@@ -48,22 +52,29 @@ class Call:
         "_number",
         "_started",
         "account",
+        "bytes",
         "code",
         "keys_wanted",
         "method",
         "principal",
         "reason",
         "release",
+        "rows",
+        "span",
     )
 
     def __init__(self, method: Method) -> None:
         self.method = method
+        method.counts.started += 1
+        method.counts.received += 1
         self._number = next(_numbers)
         self.code = "OK"
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
         self.keys_wanted: KeysWanted | None = None
+        self.rows = self.bytes = 0
+        self.span: CallSpan | None = None
         self.release: Callable[[], None] | None = None
         self._started = time.perf_counter()
         self._ended = self._moment = 0.0
@@ -82,11 +93,14 @@ class Call:
         return error
 
     def end(self) -> None:
-        """Lets go of what it holds, and writes the line."""
+        """Lets go of what it holds, counts, and writes the line."""
         if self.release:
             self.release()
+        self._ended = time.perf_counter()
+        self.method.counts.ended(self.code, self._ended - self._started)
+        if self.span is not None:
+            self.span.end(self.code, StatusCode[self.code].value[0], self.reason, self.request_id)
         if log.isEnabledFor(logging.INFO):
-            self._ended = time.perf_counter()
             self._moment = time.time()
             logs.tell_later(log, self._record)
 

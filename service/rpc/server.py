@@ -19,6 +19,7 @@ from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
 from service.ops import memory
+from service.ops.metrics import Metrics
 from service.rpc import accepting
 from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness, Revive
@@ -27,6 +28,7 @@ from service.rpc.listening import Address, CannotServe, certificates, credential
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
+from service.rpc.telemetry import Telemetry
 from service.storage import transcode
 from service.storage.connection import connect
 from service.storage.gate import Gate
@@ -80,16 +82,22 @@ class Server:
             self.memory,
         )
         self.certificates = certificates(config)
-        self._boundary = Boundary(SERVICE, credentials(config), self.limits, config.stall_timeout)
+        self.telemetry = Telemetry(self._why_not_ready)
+        self._boundary = Boundary(
+            SERVICE, credentials(config), self.limits, config.stall_timeout, self.telemetry.tracing
+        )
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
         self._following: list[asyncio.Task[None]] = []
+        self._serving = False
+        self._show(self.telemetry.metrics)
 
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
+        await self.telemetry.listen(self._config.ops_address)
         servicer = Servicer(self.store, Signers(self.store, self._config.token_keys))
         contact_service_pb2_grpc.add_ContactServiceServicer_to_server(servicer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -109,6 +117,8 @@ class Server:
         if self.certificates:
             followed.append(self.certificates.follow())
         self._following = [asyncio.create_task(each) for each in followed]
+        self.telemetry.start()
+        self._serving = True
 
     async def fails(self) -> None:
         """Raises what keeps the started server from following what it depends on; does not return."""
@@ -116,6 +126,7 @@ class Server:
 
     async def stop(self) -> None:
         """Refuses new calls, gives those under way their time, then lets go of everything."""
+        self._serving = False
         await self._health.enter_graceful_shutdown()
         await self._boundary.drain()
         await self._grpc.stop(self._config.drain_timeout)
@@ -123,6 +134,16 @@ class Server:
         for task in self._following:
             task.cancel()
         await self.store.close()
+        await self.telemetry.close()
+
+    def _show(self, metrics: Metrics) -> None:
+        self.telemetry.show(self._boundary, self.store, self.readiness, native=transcode.IS_NATIVE)
+        metrics.read("contactservice_memory_limit_bytes", lambda: self.memory.limit)
+        if certificates := self.certificates:
+            metrics.read("contactservice_certificate_expires_seconds", lambda: certificates.expires_at)
+
+    def _why_not_ready(self) -> str | None:
+        return self.readiness.why_not if self._serving else "starting or draining"
 
     def _bind(self) -> int:
         if self.certificates:
@@ -134,13 +155,14 @@ async def serve(
     config: Config,
     mongodb_uri: str,
     revive: Revive,
-    tell: Callable[[Address], object],
+    tell: Callable[[Address, str | None], object],
     *,
     shares_port: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
 
-    `revive` is called while the database does not answer, `tell` once, when the service serves.
+    `revive` is called while the database does not answer, `tell` once, when the service serves, with the
+    address and that of the ops port.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,10 +171,10 @@ async def serve(
     try:
         await server.start()
         facts = {"address": str(server.address), "database": config.database, "pid": os.getpid()}
-        log.info("serving", extra=facts)
+        log.info("serving", extra=facts | {"ops_address": server.telemetry.ops_address})
         if not transcode.IS_NATIVE:
             log.info("the compiled part is not built: exports are written by Python, which takes longer")
-        tell(server.address)
+        tell(server.address, server.telemetry.ops_address)
         ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
         for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
             await end
@@ -161,12 +183,12 @@ async def serve(
         await server.stop()
 
 
-def write_ready_file(config: Config, mongodb_uri: str, address: Address) -> None:
+def write_ready_file(config: Config, mongodb_uri: str, address: Address, ops_address: str | None) -> None:
     """Where the service serves, for tools that wait for it, where --ready-file asks for that."""
     if config.ready_file:
         facts = {
             "address": str(address),
-            "ops_address": None,
+            "ops_address": ops_address,
             "mongodb_uri": without_credentials(mongodb_uri),
             "database": config.database,
             "pid": os.getpid(),

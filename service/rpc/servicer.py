@@ -12,6 +12,7 @@ from service.domain import validation
 from service.domain.paging import TokenSigner
 from service.rpc import exporting, framing, listing, messages
 from service.rpc.auth import current_account, is_trusting
+from service.rpc.outlet import Outlet
 from service.storage.store import Store, StoredContact
 
 _ELEMENTS = framing.contact_messages()
@@ -62,7 +63,7 @@ class Servicer(ContactServiceServicer):
         return await listing.page(self._store, await self._signer(), current_account(), request)
 
     # A coroutine that writes, where the stub's type expects a generator: gRPC never closes one it leaves.
-    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> None:  # type: ignore[override]
+    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Outlet) -> None:  # type: ignore[override]
         export = exporting.Export(self._store, await self._signer(), current_account(), request)
         async with aclosing(export.messages()) as parts:
             async for part in parts:
