@@ -106,6 +106,9 @@ class Config(BaseSettings):
     ops_address: str | None = Field(
         None, description="host:port of /livez, /readyz and /metrics; port 0 picks a free one; default: none"
     )
+    audit_file: Path | None = Field(
+        None, description="where audit lines are appended; without it they stand among the log lines"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on")
 

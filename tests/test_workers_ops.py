@@ -74,10 +74,16 @@ async def test_a_worker_that_comes_back_takes_nothing_away(
             assert await asyncio.to_thread(process.gets) == 2
 
 
-def test_the_ops_port_of_the_workers_ends_with_them(tmp_path: Path, mongodb_uri: str, tokens: Path) -> None:
+def test_the_ops_port_of_the_workers_ends_with_them(
+    tmp_path: Path,
+    mongodb_uri: str,
+    tokens: Path,
+    any_token: str,  # noqa: ARG001
+) -> None:
     """Their sockets are in a folder of the service's own, which is gone afterwards."""
     with Watched(tmp_path, mongodb_uri, tokens) as process:
         assert fetch(process.facts["ops_address"], "/livez").status == 200
+        eventually(lambda: process.log.count('"serving"') == 2)
         folders = {
             line.split("unix:")[1].split('"')[0] for line in process.log.splitlines() if "unix:" in line
         }

@@ -8,14 +8,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from service.domain.errors import CredentialsInvalid, ShuttingDown
 from service.ops.traces import CallSpan, Tracing
-from service.rpc import auth
+from service.rpc import audited, auth
+from service.rpc.audit import Audit
+from service.rpc.audited import Born
 from service.rpc.call import Call, Method
 from service.rpc.call_counts import CallCounts
 from service.rpc.limits import Limits
@@ -46,6 +48,16 @@ _REFUSALS = (
 _metadata: ContextVar[Any] = ContextVar("metadata")
 
 
+class Onlookers(NamedTuple):
+    """Who is told of every call, where there is somebody."""
+
+    tracing: Tracing | None = None
+    audit: Audit | None = None
+
+
+NOBODY = Onlookers()
+
+
 class Boundary(grpc.aio.ServerInterceptor):
     """The one interceptor. Other services (health, reflection) pass untouched: they are open."""
 
@@ -55,7 +67,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         credentials: auth.Credentials,
         limits: Limits,
         stall_seconds: float,
-        tracing: Tracing | None = None,
+        onlookers: Onlookers = NOBODY,
     ) -> None:
         unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
         if unprotected:
@@ -68,7 +80,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._limits = limits
         self._stall_seconds = stall_seconds
         self._permits = Permits()
-        self._tracing = tracing
+        self._tracing, self._audit = onlookers
         self._draining = False
         self._refused = 0
         self._calls = 0
@@ -130,7 +142,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                     return await context.abort(wire.code, wire.message, wire.trailing_metadata)
                 else:
                     method.counts.sent += 1
-                    return answer
+                    return _told_apart(call, answer)
                 finally:
                     self._end(call)
 
@@ -140,6 +152,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             call = self._begin(method)
             try:
                 request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
+                await self._started(call, request)
                 outlet = Outlet(context, self._stall_seconds, call, self.exported)
                 allowed = self._permits.while_allowed(partial(self._check, method, context))
                 with allowed, self.exported.stream():
@@ -190,6 +203,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         call.release = self._limits.enter(method, account)
         auth.authorise(principal, method.name)
         request = method.parsed(raw)
+        if method.audited:
+            call.contact_id = audited.NAMED[method.name](request)
         auth.authorise_request(principal, method.name, request)
         return request
 
@@ -200,6 +215,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         if request is None:
             raise CredentialsInvalid
         return request
+
+    async def _started(self, call: Call, request: Any) -> None:
+        if call.audited and self._audit is not None:
+            await self._audit.start(call, request)
 
     def _check(self, method: Method, context: Context) -> None:
         auth.check(self._credentials, method.name, dict(_metadata.get()), context.auth_context)
@@ -215,6 +234,17 @@ class Boundary(grpc.aio.ServerInterceptor):
         if not self._calls:
             self._idle.set()
         call.end()
+        if call.audited and self._audit is not None:
+            self._audit.end(call)
+
+
+def _told_apart(call: Call, answer: Any) -> Any:
+    # What was only found is no event, and what was born has its id now.
+    if not isinstance(answer, Born):
+        return answer
+    call.contact_id = answer.contact_id
+    call.audited = answer.contact_id is not None
+    return answer.answer
 
 
 def _serialized(message: Any) -> bytes:

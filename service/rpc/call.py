@@ -15,6 +15,7 @@ from grpc import StatusCode
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
 from service.ops.traces import CallSpan
+from service.rpc import audited
 from service.rpc.auth import KeysWanted
 from service.rpc.call_counts import CallCounts
 
@@ -32,6 +33,7 @@ class Method:
         self.name = descriptor.name
         self.streams: bool = descriptor.server_streaming
         self.counts = CallCounts(descriptor)
+        self.audited = descriptor.name in audited.NAMED
         self._request = GetMessageClass(descriptor.input_type)
 
     def parsed(self, raw: bytes) -> Any:
@@ -52,8 +54,11 @@ class Call:
         "_number",
         "_started",
         "account",
+        "audited",
         "bytes",
         "code",
+        "contact_id",
+        "filter",
         "keys_wanted",
         "method",
         "principal",
@@ -69,6 +74,9 @@ class Call:
         method.counts.received += 1
         self._number = next(_numbers)
         self.code = "OK"
+        self.audited = method.audited
+        self.contact_id: str | None = None
+        self.filter: str | None = None
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
@@ -100,24 +108,36 @@ class Call:
         self.method.counts.ended(self.code, self._ended - self._started)
         if self.span is not None:
             self.span.end(self.code, StatusCode[self.code].value[0], self.reason, self.request_id)
+        self._moment = time.time()
         if log.isEnabledFor(logging.INFO):
-            self._moment = time.time()
             logs.tell_later(log, self._record)
 
+    def audit_start(self) -> logging.LogRecord:
+        """The audit line of a stream that begins."""
+        return self._line("audit", time.time(), phase="start", filter=self.filter)
+
+    def audit_end(self) -> logging.LogRecord:
+        """The audit line of a call that has ended."""
+        told: dict[str, object] = {"code": self.code, "reason": self.reason}
+        if self.method.streams:
+            told |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
+        return self._line("audit", self._moment, contact_id=audited.shown(self.contact_id), **told)
+
     def _record(self) -> logging.LogRecord:
+        milliseconds = round((self._ended - self._started) * 1000, 2)
+        return self._line("call", self._moment, code=self.code, reason=self.reason, milliseconds=milliseconds)
+
+    def _line(self, event: str, moment: float, **told: object) -> logging.LogRecord:
         facts = {
             "name": log.name,
             "levelno": logging.INFO,
             "levelname": "INFO",
-            "msg": "call",
+            "msg": event,
             "method": self.method.name,
-            "code": self.code,
-            "reason": self.reason,
             "account": self.account,
             "principal": self.principal,
-            "milliseconds": round((self._ended - self._started) * 1000, 2),
             "request_id": self.request_id,
-            "created": self._moment,
-            "msecs": self._moment % 1 * 1000,
+            "created": moment,
+            "msecs": moment % 1 * 1000,
         }
-        return logging.makeLogRecord(facts)
+        return logging.makeLogRecord(facts | told)

@@ -19,9 +19,11 @@ from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
 from service.ops import memory
+from service.ops.audit import Trail
 from service.ops.metrics import Metrics
 from service.rpc import accepting
-from service.rpc.boundary import Boundary
+from service.rpc.audit import Audit
+from service.rpc.boundary import Boundary, Onlookers
 from service.rpc.health import Readiness, Revive
 from service.rpc.limits import Limits, buckets
 from service.rpc.listening import Address, CannotServe, certificates, credentials
@@ -83,8 +85,14 @@ class Server:
         )
         self.certificates = certificates(config)
         self.telemetry = Telemetry(self._why_not_ready)
+        self._signers = Signers(self.store, config.token_keys)
+        self._trail = _trail(config.audit_file)
         self._boundary = Boundary(
-            SERVICE, credentials(config), self.limits, config.stall_timeout, self.telemetry.tracing
+            SERVICE,
+            credentials(config),
+            self.limits,
+            config.stall_timeout,
+            Onlookers(self.telemetry.tracing, Audit(self._trail, self._signers)),
         )
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
@@ -98,7 +106,7 @@ class Server:
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
         await self.telemetry.listen(self._config.ops_address)
-        servicer = Servicer(self.store, Signers(self.store, self._config.token_keys))
+        servicer = Servicer(self.store, self._signers)
         contact_service_pb2_grpc.add_ContactServiceServicer_to_server(servicer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.reflection:
@@ -135,6 +143,7 @@ class Server:
             task.cancel()
         await self.store.close()
         await self.telemetry.close()
+        self._trail.close()
 
     def _show(self, metrics: Metrics) -> None:
         self.telemetry.show(self._boundary, self.store, self.readiness, native=transcode.IS_NATIVE)
@@ -205,6 +214,13 @@ def without_credentials(uri: str) -> str:
 
 def taken(address: Address) -> str:
     return f"{address} cannot be bound, another process may have it; choose another with --address"
+
+
+def _trail(file: Path | None) -> Trail:
+    try:
+        return Trail(file)
+    except OSError as error:
+        raise CannotServe(f"--audit-file {file} cannot be written: {error.strerror}") from error
 
 
 def check_grpc() -> None:
