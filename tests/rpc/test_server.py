@@ -12,7 +12,7 @@ import pytest
 from service import config as configuration
 from service.domain.errors import PageTokenInvalid
 from service.ops.port import claimed
-from service.rpc import auth
+from service.rpc import auth, ready_file, signers
 from service.rpc import server as server_module
 from service.rpc.boundary import Boundary
 from service.rpc.listening import Address, CannotServe, credentials
@@ -72,7 +72,7 @@ def test_a_key_file_without_good_keys_stops_the_start(content: str, tmp_path: Pa
     file = tmp_path / "keys"
     file.write_text(content)
     with pytest.raises(CannotServe, match="--token-keys"):
-        server_module._keys(file)
+        signers._keys(file)
 
 
 @asynccontextmanager
@@ -161,4 +161,4 @@ def test_an_rpc_without_a_scope_stops_the_start(server: Server, monkeypatch: pyt
 )
 def test_a_uri_is_shown_without_its_secrets(uri: str, shown: str) -> None:
     """User, password and secret options are left out of what the ready file tells."""
-    assert server_module.without_credentials(uri) == shown
+    assert ready_file.without_credentials(uri) == shown
