@@ -25,12 +25,12 @@ class Running:
 
 
 @contextmanager
-def service(folder: Path, uri: str, tokens: Path) -> Iterator[Running]:
-    """`contactservice serve` with its default settings; its log goes into a file."""
+def service(folder: Path, uri: str, tokens: Path, *settings: str) -> Iterator[Running]:
+    """`contactservice serve` with its default settings but these; its log goes into a file."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
-    flags = ("--address", "127.0.0.1:0", "--mongodb-uri", uri, "--tokens", str(tokens))
+    flags = ("--address", "127.0.0.1:0", "--mongodb-uri", uri, "--tokens", str(tokens), *settings)
     command = [sys.executable, "-m", "service", "serve", *flags, "--ready-file", str(ready)]
     with (folder / "service.log").open("ab") as log, _ended(command, stdout=log, stderr=log) as process:
         began = time.perf_counter()

@@ -34,6 +34,8 @@ _OLDEST_GRPC = (1, 84)
 _OPTIONS = (
     ("grpc.max_receive_message_length", REQUEST_BYTES),
     ("grpc.max_metadata_size", 16 * KIB),
+    ("grpc.server.max_pending_requests", 2000),
+    ("grpc.server.max_pending_requests_hard_limit", 4000),
     # At 100 gRPC core refuses streams at random with 64 in flight: those awaiting release count, too.
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.keepalive_time_ms", 60_000),
