@@ -115,7 +115,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             call = self._begin(method)
             try:
                 request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
-                with self._permits.while_allowed(partial(self._check, method, context)):
+                with self._permits.while_allowed(self._check(method, context)):
                     await handler.unary_stream(request, _Outlet(context, self._stall_seconds))
             except asyncio.CancelledError:
                 call.code = "CANCELLED"
@@ -166,8 +166,9 @@ class Boundary(grpc.aio.ServerInterceptor):
             raise CredentialsInvalid
         return request
 
-    def _check(self, method: Method, context: Context) -> None:
-        auth.check(self._credentials, method.name, dict(_metadata.get()), context.auth_context)
+    def _check(self, method: Method, context: Context) -> Callable[[], None]:
+        metadata = dict(_metadata.get())
+        return lambda: auth.check(self._credentials, method.name, metadata, context.auth_context)
 
     def _end(self, call: Call) -> None:
         self._calls -= 1

@@ -8,24 +8,11 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
 from service.rpc import token_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES
-from tests.client import Client, request
-from tests.rpc.refusal import Refusal, refusal
+from tests.client import Client
+from tests.rpc.calls import bearer, listed
 from tests.rpc.serving import serving
-
-
-async def listed(channel: grpc.aio.Channel, *metadata: tuple[str, str]) -> Refusal | None:
-    """How a list is refused with this metadata; None when it is answered."""
-    call = ContactServiceStub(channel).ListContacts(request("ListContacts"), metadata=metadata, timeout=10)
-    if await call.code() is grpc.StatusCode.OK:
-        return None
-    return await refusal(call)
-
-
-def bearer(token: str) -> tuple[str, str]:
-    return "authorization", f"Bearer {token}"
 
 
 @pytest_asyncio.fixture
