@@ -7,7 +7,6 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -147,7 +146,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         try:
             principal = auth.authenticate(self._credentials, metadata, context.auth_context)
         except auth.KeysWanted as wanted:
-            call.keys_wanted = wanted
+            call.keys_fetched = wanted.fetched
             return None
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
@@ -159,8 +158,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         return request
 
     async def _admit_later(self, call: Call, raw: bytes, context: Context) -> Any:
-        if call.keys_wanted:
-            await call.keys_wanted.fetched()
+        if call.keys_fetched:
+            await call.keys_fetched()
         request = self._admit(call, raw, context)
         if request is None:
             raise CredentialsInvalid
