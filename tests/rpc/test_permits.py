@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from service.domain.errors import CredentialsInvalid
 from service.rpc import token_file
-from service.rpc.auth import SCOPES
+from service.rpc.auth import SCOPES, KeysWanted
 from service.rpc.jwts import LEEWAY_SECONDS
 from service.rpc.permits import Permits
 from service.rpc.server import Server
@@ -228,3 +228,26 @@ async def test_what_the_client_cancels_stays_cancelled() -> None:
         refused.clear()
         permit = permits.while_allowed(check)
     assert not permits._permits
+
+
+async def test_a_key_that_would_have_to_be_fetched_was_withdrawn() -> None:
+    """It had verified the token before: nobody waits for the issuer, the stream ends."""
+
+    async def fetched() -> None:
+        raise AssertionError("nobody waits")
+
+    def check() -> None:
+        raise KeysWanted(fetched)
+
+    permits = Permits()
+    permit = permits.while_allowed(check)
+
+    async def stream() -> None:
+        with permit:
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(stream())
+    await asyncio.sleep(0)
+    permit.look()
+    with pytest.raises(CredentialsInvalid):
+        await running
