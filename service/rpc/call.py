@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -13,7 +13,6 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
-from service.rpc.auth import KeysWanted
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class Call:
         "_started",
         "account",
         "code",
-        "keys_wanted",
+        "keys_fetched",
         "method",
         "principal",
         "reason",
@@ -63,7 +62,7 @@ class Call:
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
-        self.keys_wanted: KeysWanted | None = None
+        self.keys_fetched: Callable[[], Awaitable[None]] | None = None
         self.release: Callable[[], None] | None = None
         self._started = time.perf_counter()
         self._ended = self._moment = 0.0
