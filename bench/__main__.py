@@ -18,7 +18,7 @@ from bench import laboratory, load_generator
 from bench.figures import Figure, table
 from bench.laboratory import FULL, QUICK, Laboratory
 from bench.load_generator import NotAnswered
-from bench.measures import busy, calls, exports, pages, scale, sizes
+from bench.measures import busy, calls, exports, overload, pages, scale, sizes
 
 Measure = Callable[[Laboratory], list[Figure]]
 
@@ -33,6 +33,9 @@ MEASURES: dict[str, Measure] = {
     "pages": pages.pages,
     "busy": busy.busy,
     "saturation": busy.saturation,
+    "refusals": overload.refusals,
+    "noisy": overload.noisy,
+    "overload": overload.overload,
     "start": sizes.start,
     "storage": sizes.storage,
     "scale": scale.scale,

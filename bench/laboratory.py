@@ -120,9 +120,9 @@ class Laboratory:
             self.tokens[account] = processes.token(self.token_file, account)
 
     @contextmanager
-    def fresh_service(self) -> Iterator[Running]:
-        """Another process of ours on the same database."""
-        with processes.service(self.folder / "fresh", self.uri, self.token_file) as running:
+    def fresh_service(self, *settings: str) -> Iterator[Running]:
+        """Another process of ours on the same database, with these flags."""
+        with processes.service(self.folder / "fresh", self.uri, self.token_file, *settings) as running:
             yield running
 
     def _peers(self) -> dict[str, tuple[str, ...]]:

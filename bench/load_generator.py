@@ -28,6 +28,11 @@ class Requests:
     file: Path
     count: int
 
+    @property
+    def path(self) -> str:
+        """As HTTP/2 names it; methods of other services are named with them."""
+        return self.method if self.method.startswith("/") else SERVICE + self.method
+
 
 def find_go() -> str | None:
     beside = os.environ.get("GOROOT")
@@ -60,7 +65,7 @@ class LoadGenerator:
     def start(self, address: str, token: str, requests: Requests, *flags: str) -> "subprocess.Popen[str]":
         command = [
             str(self._binary),
-            *("-address", address, "-method", SERVICE + requests.method, "-bodies", str(requests.file)),
+            *("-address", address, "-method", requests.path, "-bodies", str(requests.file)),
             *("-metadata", f"authorization: Bearer {token}", *flags),
         ]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
@@ -73,6 +78,15 @@ class LoadGenerator:
 
 def finished(process: "subprocess.Popen[str]", method: str, flags: Sequence[str] = ()) -> dict[str, Any]:
     """What a run says when it is over; raises NotAnswered."""
+    said = outcome(process, method, flags)
+    if said["statuses"].keys() != {"0"} or said["refused"] or said["empty"]:
+        shown = f"statuses {said['statuses']}, refused {said['refused']}, empty {said['empty']}"
+        raise NotAnswered(f"{method} {' '.join(flags)}: {shown}")
+    return said
+
+
+def outcome(process: "subprocess.Popen[str]", method: str, flags: Sequence[str] = ()) -> dict[str, Any]:
+    """The same, however the calls were answered; raises NotAnswered when the run itself failed."""
     try:
         said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -80,8 +94,5 @@ def finished(process: "subprocess.Popen[str]", method: str, flags: Sequence[str]
         raise
     if process.returncode:
         raise NotAnswered(f"{method} {' '.join(flags)}: the load generator failed")
-    outcome: dict[str, Any] = json.loads(said)
-    if outcome["statuses"].keys() != {"0"} or outcome["refused"] or outcome["empty"]:
-        shown = f"statuses {outcome['statuses']}, refused {outcome['refused']}, empty {outcome['empty']}"
-        raise NotAnswered(f"{method} {' '.join(flags)}: {shown}")
-    return outcome
+    report: dict[str, Any] = json.loads(said)
+    return report

@@ -26,14 +26,14 @@ class Running:
 
 
 @contextmanager
-def service(folder: Path, uri: str, tokens: Path) -> Iterator[Running]:
-    """`contactservice serve` with its default settings and an ops port; its log goes into a file."""
+def service(folder: Path, uri: str, tokens: Path, *settings: str) -> Iterator[Running]:
+    """`contactservice serve` with an ops port, these and else default settings; its log goes into a file."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
-    flags = ("--address", "127.0.0.1:0", "--mongodb-uri", uri, "--tokens", str(tokens))
-    flags += ("--ops-address", "127.0.0.1:0", "--ready-file", str(ready))
-    command = [sys.executable, "-m", "service", "serve", *flags]
+    flags = ("--address", "127.0.0.1:0", "--mongodb-uri", uri, "--tokens", str(tokens), *settings)
+    seen = ("--ops-address", "127.0.0.1:0", "--ready-file", str(ready))
+    command = [sys.executable, "-m", "service", "serve", *flags, *seen]
     with (folder / "service.log").open("ab") as log, _ended(command, stdout=log, stderr=log) as process:
         began = time.perf_counter()
         _wait(process, ready.exists, folder / "service.log")

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -48,8 +49,18 @@ type connection struct {
 type target struct {
 	address, method string
 	metadata        []hpack.HeaderField
+	accounts        []string // x-account-id of one connection after the other
 	window          int
 	maxFrame        int
+}
+
+// of is the target as the connection of this number calls it.
+func (t target) of(number int) target {
+	if len(t.accounts) > 0 {
+		account := hpack.HeaderField{Name: "x-account-id", Value: t.accounts[number%len(t.accounts)]}
+		t.metadata = append(slices.Clone(t.metadata), account)
+	}
+	return t
 }
 
 func newConnection(where target, onEnd ended) *connection {

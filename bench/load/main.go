@@ -30,6 +30,15 @@ func (m *metadata) Set(line string) error {
 	return nil
 }
 
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(line string) error {
+	*l = strings.Split(line, ",")
+	return nil
+}
+
 func main() {
 	runtime.GOMAXPROCS(1)
 	runtime.LockOSThread()
@@ -46,6 +55,7 @@ func flags() (where target, wanted plan, connections int, streams bool, bodies s
 	flag.StringVar(&where.address, "address", "127.0.0.1:50051", "host:port of the server, without TLS")
 	flag.StringVar(&where.method, "method", "", "/package.Service/Method")
 	flag.Var((*metadata)(&where.metadata), "metadata", "'name: value' sent with every call; may be repeated")
+	flag.Var((*list)(&where.accounts), "accounts", "names, separated by commas: each connection calls for the next one")
 	flag.IntVar(&where.window, "window", 4<<20, "bytes of an answer that may be on their way")
 	flag.IntVar(&where.maxFrame, "max-frame", defaultMaxFrame, "largest frame to be sent to us")
 	flag.StringVar(&bodies, "bodies", "", "requests, each behind its length in four bytes, big endian")

@@ -49,11 +49,11 @@ func newRun(where target, wanted plan, connections int) (*run, error) {
 	}
 	r := &run{plan: wanted, poller: poller, arrivals: rand.New(rand.NewSource(1))}
 	for number := range connections {
-		made, err := poller.dial(where, r.ended)
+		made, err := poller.dial(where.of(number), r.ended)
 		if err != nil {
 			return nil, err
 		}
-		if err := r.greet(number, made.connection); err != nil {
+		if err := r.greet(number, made.connection, wanted.inFlight/connections); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +61,7 @@ func newRun(where target, wanted plan, connections int) (*run, error) {
 }
 
 // greet waits for the server's settings: they bound the very first request.
-func (r *run) greet(number int, c *connection) error {
+func (r *run) greet(number int, c *connection, share int) error {
 	if err := r.poller.flush(number); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (r *run) greet(number int, c *connection) error {
 			return fmt.Errorf("no HTTP/2 at %s", c.target.address)
 		}
 	}
-	if share := r.plan.inFlight / max(1, len(r.poller.sockets)); c.limit < share {
+	if c.limit < share {
 		return fmt.Errorf("the server takes %d calls at once on a connection", c.limit)
 	}
 	return nil

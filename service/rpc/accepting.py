@@ -8,7 +8,7 @@ second, for two thirds of the processor time (docs/performance.md).
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,6 +16,8 @@ from grpc._cython import cygrpc
 from grpc.aio._server import Server as AioServer
 
 AHEAD = 16
+# What must be answered at once however many calls wait: gRPC keeps a queue of its own for each of these.
+APART = ("/grpc.health.v1.Health/Check",)
 
 Option: TypeAlias = tuple[str, int]
 
@@ -30,10 +32,11 @@ class _Server(AioServer):
         self._loop = asyncio.get_running_loop()
         self._server = _Accepting(self._loop, None, (), interceptors, options, None)
 
-    # Stubs add their methods as generic handlers, too. For each registered one gRPC would keep a queue of its
-    # own, and wait anew for all of them with every call.
-    def add_registered_method_handlers(self, _: str, __: Any) -> None:
-        pass
+    # Stubs add their methods as generic handlers, too. For each registered one gRPC keeps a queue of its own,
+    # and waits anew for all of them with every call.
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        apart = {name: handler for name, handler in handlers.items() if f"/{service}/{name}" in APART}
+        super().add_registered_method_handlers(service, apart)
 
 
 class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # compiled, without types
@@ -43,13 +46,19 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # compiled, without t
         self._ahead: deque[asyncio.Task[Any]] = deque()
 
     # gRPC's own hook: it is called at the start, and again with each call that was taken.
-    def _make_request_call_future(self, _: bytes | None) -> "asyncio.Task[Any]":
+    def _make_request_call_future(self, registered: bytes | None) -> "asyncio.Task[Any]":
+        if registered is not None:
+            return self._looked_at(self._request_registered_call(registered))
         while len(self._ahead) <= AHEAD:
-            self._ahead.append(self._asked())
+            self._ahead.append(self._looked_at(self._request_call()))
         return self._ahead.popleft()
 
-    def _asked(self) -> "asyncio.Task[Any]":
-        task = self._event_loop.create_task(self._request_call())
+    async def shutdown(self, grace: float | None) -> None:
+        await super().shutdown(grace)
+        await asyncio.gather(*self._ahead, return_exceptions=True)
+
+    def _looked_at(self, asking: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = self._event_loop.create_task(asking)
         task.add_done_callback(_look_at)
         return task
 

@@ -7,7 +7,6 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import grpc
@@ -154,7 +153,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
                 await self._started(call, request)
                 outlet = Outlet(context, self._stall_seconds, call, self.exported)
-                allowed = self._permits.while_allowed(partial(self._check, method, context))
+                allowed = self._permits.while_allowed(self._check(method, context))
                 with allowed, self.exported.stream():
                     await handler.unary_stream(request, outlet)
             except asyncio.CancelledError:
@@ -195,7 +194,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         try:
             principal = auth.authenticate(self._credentials, metadata, context.auth_context)
         except auth.KeysWanted as wanted:
-            call.keys_wanted = wanted
+            call.keys_fetched = wanted.fetched
             return None
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
@@ -209,8 +208,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         return request
 
     async def _admit_later(self, call: Call, raw: bytes, context: Context) -> Any:
-        if call.keys_wanted:
-            await call.keys_wanted.fetched()
+        if call.keys_fetched:
+            await call.keys_fetched()
         request = self._admit(call, raw, context)
         if request is None:
             raise CredentialsInvalid
@@ -220,8 +219,9 @@ class Boundary(grpc.aio.ServerInterceptor):
         if call.audited and self._audit is not None:
             await self._audit.start(call, request)
 
-    def _check(self, method: Method, context: Context) -> None:
-        auth.check(self._credentials, method.name, dict(_metadata.get()), context.auth_context)
+    def _check(self, method: Method, context: Context) -> Callable[[], None]:
+        metadata = dict(_metadata.get())
+        return lambda: auth.check(self._credentials, method.name, metadata, context.auth_context)
 
     def _told(self, call: Call, error: Exception) -> WireError:
         told = call.failed(error)

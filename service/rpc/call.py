@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -16,7 +16,6 @@ from service.domain.errors import Internal, InvalidField, ServiceError, Violatio
 from service.ops import logs
 from service.ops.traces import CallSpan
 from service.rpc import audited
-from service.rpc.auth import KeysWanted
 from service.rpc.call_counts import CallCounts
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Call:
         "code",
         "contact_id",
         "filter",
-        "keys_wanted",
+        "keys_fetched",
         "method",
         "principal",
         "reason",
@@ -80,9 +79,9 @@ class Call:
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
-        self.keys_wanted: KeysWanted | None = None
         self.rows = self.bytes = 0
         self.span: CallSpan | None = None
+        self.keys_fetched: Callable[[], Awaitable[None]] | None = None
         self.release: Callable[[], None] | None = None
         self._started = time.perf_counter()
         self._ended = self._moment = 0.0

@@ -13,9 +13,8 @@ from service.rpc.auth import ANY_ACCOUNT, SCOPES, KeysWanted, Peer, Principal, i
 from service.rpc.jwks import Jwks, Key
 
 # Of clocks that are kept by NTP. A stream ends this much after `exp`, and a second.
-LEEWAY_SECONDS = 3
+LEEWAY_SECONDS = 2
 _TOKEN_BYTES = 8 * KIB
-_VERIFIED = 10_000
 _NAME_CHARACTERS = 128
 
 
@@ -38,11 +37,12 @@ class _Verified:
 
 
 class Jwts:
-    """Tokens of one issuer."""
+    """Tokens of one issuer, of which the last `verified` different ones are remembered."""
 
-    def __init__(self, terms: Terms, keys: Jwks) -> None:
+    def __init__(self, terms: Terms, keys: Jwks, verified: int = 10_000) -> None:
         self._terms = terms
         self._keys = keys
+        self._most = verified
         self._verified: dict[bytes, _Verified] = {}
 
     def principal(self, token: str) -> Principal | None:
@@ -54,7 +54,7 @@ class Jwts:
         verified = self._verify(token) if len(token) <= _TOKEN_BYTES else None
         if verified is None:
             return None
-        if len(self._verified) >= _VERIFIED:
+        if len(self._verified) >= self._most:
             # The oldest: it is verified again when it comes again.
             del self._verified[next(iter(self._verified))]
         self._verified[sha256] = verified
@@ -67,7 +67,7 @@ class Jwts:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
-            if algorithm not in self._terms.algorithms or not kid:
+            if not isinstance(algorithm, str) or algorithm not in self._terms.algorithms or not kid:
                 return None
             key = self._key(kid)
             if key is None or algorithm not in key.algorithms:

@@ -117,11 +117,12 @@ def _unsafe(config: Config) -> Iterator[str]:
 
 
 def _jwts(config: Config) -> Jwts:
-    algorithms = frozenset(name for name in config.jwt_algorithms.replace(",", " ").split())
+    algorithms = frozenset(config.jwt_algorithms.replace(",", " ").split())
     if not algorithms or not algorithms <= ALGORITHMS:
         raise CannotServe(f"--jwt-algorithms: expected some of {','.join(sorted(ALGORITHMS))}")
     url = urlsplit(config.jwt_jwks_url or "")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+    host = url.hostname or ""
+    if not host or not (url.scheme == "https" or (url.scheme == "http" and _is_loopback(host))):
         raise CannotServe("--jwt-jwks-url: expected https://, or http:// on loopback")
     terms = Terms(
         issuer=config.jwt_issuer or "",

@@ -3,21 +3,15 @@
 import asyncio
 import gc
 import logging
-import os
-import re
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import orjson
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
 from service.domain.limits import KIB, REQUEST_BYTES
-from service.domain.paging import TokenSigner
 from service.ops import memory
 from service.ops.audit import Trail
 from service.ops.metrics import Metrics
@@ -29,6 +23,7 @@ from service.rpc.limits import Limits, buckets
 from service.rpc.listening import Address, CannotServe, certificates, credentials
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
+from service.rpc.signers import Signers
 from service.rpc.slots import Slots
 from service.rpc.telemetry import Telemetry
 from service.storage import transcode
@@ -44,25 +39,14 @@ _OLDEST_GRPC = (1, 84)
 _OPTIONS = (
     ("grpc.max_receive_message_length", REQUEST_BYTES),
     ("grpc.max_metadata_size", 16 * KIB),
+    ("grpc.server.max_pending_requests", 2000),
+    ("grpc.server.max_pending_requests_hard_limit", 4000),
     # At 100 gRPC core refuses streams at random with 64 in flight: those awaiting release count, too.
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
-
-
-class Signers:
-    """The signer of page tokens: from --token-keys, or from the database at the first use."""
-
-    def __init__(self, store: Store, file: Path | None) -> None:
-        self._store = store
-        self._signer = TokenSigner(_keys(file)) if file else None
-
-    async def __call__(self) -> TokenSigner:
-        if self._signer is None:
-            self._signer = TokenSigner(await self._store.token_keys())
-        return self._signer
 
 
 class Server:
@@ -127,6 +111,8 @@ class Server:
         self._following = [asyncio.create_task(each) for each in followed]
         self.telemetry.start()
         self._serving = True
+        if not transcode.IS_NATIVE:
+            log.info("the compiled part is not built: exports are written by Python, which takes longer")
 
     async def fails(self) -> None:
         """Raises what keeps the started server from following what it depends on; does not return."""
@@ -160,58 +146,6 @@ class Server:
         return self._grpc.add_insecure_port(str(self.address))
 
 
-async def serve(
-    config: Config,
-    mongodb_uri: str,
-    revive: Revive,
-    tell: Callable[[Address, str | None], object],
-    *,
-    shares_port: bool = False,
-) -> None:
-    """Serves until SIGTERM or SIGINT, then drains.
-
-    `revive` is called while the database does not answer, `tell` once, when the service serves, with the
-    address and that of the ops port.
-    """
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = Server(config, mongodb_uri, revive, shares_port=shares_port)
-    try:
-        await server.start()
-        facts = {"address": str(server.address), "database": config.database, "pid": os.getpid()}
-        log.info("serving", extra=facts | {"ops_address": server.telemetry.ops_address})
-        if not transcode.IS_NATIVE:
-            log.info("the compiled part is not built: exports are written by Python, which takes longer")
-        tell(server.address, server.telemetry.ops_address)
-        ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
-        for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
-            await end
-        log.info("draining")
-    finally:
-        await server.stop()
-
-
-def write_ready_file(config: Config, mongodb_uri: str, address: Address, ops_address: str | None) -> None:
-    """Where the service serves, for tools that wait for it, where --ready-file asks for that."""
-    if config.ready_file:
-        facts = {
-            "address": str(address),
-            "ops_address": ops_address,
-            "mongodb_uri": without_credentials(mongodb_uri),
-            "database": config.database,
-            "pid": os.getpid(),
-        }
-        _write_whole(config.ready_file, orjson.dumps(facts) + b"\n")
-
-
-def without_credentials(uri: str) -> str:
-    """The URI without user and password, and without the options that hold secrets."""
-    without_user = re.sub(r"//[^@/]*@", "//", uri)
-    option = r"(?:tlsCertificateKeyFilePassword|authMechanismProperties)=[^&]*"
-    return re.sub(rf"([?&]){option}&?", r"\1", without_user, flags=re.IGNORECASE).rstrip("?&")
-
-
 def taken(address: Address) -> str:
     return f"{address} cannot be bound, another process may have it; choose another with --address"
 
@@ -235,23 +169,3 @@ def _spare_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-
-
-def _keys(file: Path) -> list[bytes]:
-    try:
-        lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
-        keys = [bytes.fromhex(line) for line in lines if not line.startswith("#")]
-    except (OSError, ValueError) as error:
-        raise CannotServe(f"--token-keys {file}: expected a key of hex digits a line") from error
-    if not keys or any(len(key) < 32 for key in keys):
-        raise CannotServe(f"--token-keys {file}: expected keys of at least 64 hex digits, one a line")
-    return keys
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + f".{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise CannotServe(f"--ready-file {path} cannot be written: {error.strerror}") from error

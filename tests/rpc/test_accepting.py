@@ -5,6 +5,8 @@ import gc
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio
 
 from service.rpc import accepting
 
@@ -17,6 +19,8 @@ async def _echo(request: bytes, _: Any) -> bytes:
 
 async def _started() -> tuple[grpc.aio.Server, str]:
     server = accepting.server([], [])
+    checks = aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(_echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -59,3 +63,19 @@ async def test_nothing_is_left_of_a_stopped_server() -> None:
     gc.collect()
     loop.set_exception_handler(None)
     assert (_asked() - before, heard) == (0, [])
+
+
+async def test_a_health_check_does_not_wait_behind_calls() -> None:
+    """However many calls came before it and wait for their turn: it has a queue of its own."""
+    server, address = await _started()
+    answers: list[str] = []
+    async with grpc.aio.insecure_channel(address) as channel:
+
+        async def call(method: str, request: bytes) -> None:
+            await channel.unary_unary(method)(request, timeout=20)
+            answers.append(method)
+
+        before = [call(PATH, b"x") for _ in range(500)]
+        await asyncio.gather(*before, call(accepting.APART[0], b""))
+    assert answers.index(accepting.APART[0]) < 250
+    await server.stop(None)

@@ -1,31 +1,30 @@
 """Credentials: which token is taken, for which account, and how tokens come and go while the server runs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
+import orjson
 import pytest
 import pytest_asyncio
 
-from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
+from service.ops import reloads
 from service.rpc import token_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES
-from tests.client import Client, request
-from tests.rpc.refusal import Refusal, refusal
+from tests.client import Client
+from tests.rpc.calls import account as named
+from tests.rpc.calls import bearer, listed, outcome
 from tests.rpc.serving import serving
 
 
-async def listed(channel: grpc.aio.Channel, *metadata: tuple[str, str]) -> Refusal | None:
-    """How a list is refused with this metadata; None when it is answered."""
-    call = ContactServiceStub(channel).ListContacts(request("ListContacts"), metadata=metadata, timeout=10)
-    if await call.code() is grpc.StatusCode.OK:
-        return None
-    return await refusal(call)
-
-
-def bearer(token: str) -> tuple[str, str]:
-    return "authorization", f"Bearer {token}"
+def line(**changes: Any) -> bytes:
+    """A good line of a token file, but for the changes; those to None are left out."""
+    good = {"sha256": "0" * 64, "account": "a", "scopes": ["read"], "created_at": "2026-01-01T00:00:00Z"}
+    return orjson.dumps({name: value for name, value in (good | changes).items() if value is not None})
 
 
 @pytest_asyncio.fixture
@@ -154,28 +153,115 @@ async def test_a_revoked_token_is_refused_soon(own: tuple[Path, str, grpc.aio.Ch
         b"null\n",
         b'{"sha256": 1}\n',
         b'{"sha256":"a","account":"a b","scopes":["read"]}',
+        line(account="a b"),
+        line(account=[]),
+        line(account=["a", 7]),
+        line(account={"a": 1}),
+        line(scopes=["admin"]),
+        line(scopes="read"),
+        line(sha256="A" * 64),
+        line(sha256=None),
+        line(principal="CN=both"),
+        line(sha256=None, principal="nobody"),
+        line(expires_at="soon"),
+        line(expires_at="2030-01-01T00:00:00"),
+        line(expires_at=1893456000),
+        line() + b"\n" + line(),
     ],
 )
 async def test_a_broken_file_keeps_the_last_good_one(
-    own: tuple[Path, str, grpc.aio.Channel], content: bytes
+    own: tuple[Path, str, grpc.aio.Channel], content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Known tokens stay good and unknown ones unknown, until the file is whole again."""
+    """Known tokens stay good and unknown ones unknown, until it is whole again; told and counted once."""
     file, token, channel = own
     whole = file.read_bytes()
+    failures = reloads.failures["tokens"]
+    caplog.set_level("WARNING", logger="service")
     file.write_bytes(whole + content)
     for _ in range(2):
         unknown = await listed(channel, bearer("unknown"))
         assert unknown
         assert unknown.reason == "CREDENTIALS_INVALID"
         assert await listed(channel, bearer(token)) is None
+    assert reloads.failures["tokens"] == failures + 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     file.write_bytes(whole)
     added = token_file.add(file, "a", ("read",))
     assert await listed(channel, bearer(added)) is None
 
 
-async def test_a_missing_file_keeps_the_last_good_one(own: tuple[Path, str, grpc.aio.Channel]) -> None:
-    """Also when the file is gone for a moment."""
+async def test_a_missing_file_keeps_the_last_good_one(
+    own: tuple[Path, str, grpc.aio.Channel], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when the file is gone for a moment, which is told and counted once."""
     file, token, channel = own
+    failures = reloads.failures["tokens"]
+    caplog.set_level("WARNING", logger="service")
+    whole = file.read_bytes()
     file.unlink()
-    assert await listed(channel, bearer("unknown")) is not None
-    assert await listed(channel, bearer(token)) is None
+    for _ in range(3):
+        assert await listed(channel, bearer("unknown")) is not None
+        assert await listed(channel, bearer(token)) is None
+    assert reloads.failures["tokens"] == failures + 1
+    assert len(caplog.records) == 1
+    file.write_bytes(whole)
+    assert await listed(channel, bearer(token_file.add(file, "a", SCOPES))) is None
+
+
+async def test_a_token_for_several_accounts_names_one(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """Any of them and no other; naming none is refused, as none is its own."""
+    file, _, channel = own
+    token = bearer(token_file.add(file, ("b", "c"), ("read",)))
+    for name, expected in (
+        ("b", "OK"),
+        ("c", "OK"),
+        ("a", "ACCOUNT_NOT_ALLOWED"),
+        ("*", "ACCOUNT_NOT_ALLOWED"),
+    ):
+        assert await outcome(channel, token, named(name)) == expected
+    assert await outcome(channel, token) == "ACCOUNT_NOT_ALLOWED"
+
+
+async def test_two_tokens_live_while_one_takes_over(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """Rotation without a refused call: add the new one, give it to the clients, revoke the old one."""
+    file, old, channel = own
+    new = token_file.add(file, "a", SCOPES)
+    for token in (old, new):
+        assert await outcome(channel, bearer(token)) == "OK"
+    token_file.revoke(file, token_file.digest(old)[:12])
+    async with asyncio.timeout(5):
+        while await outcome(channel, bearer(old)) == "OK":
+            assert await outcome(channel, bearer(new)) == "OK"
+    assert await outcome(channel, bearer(old)) == "CREDENTIALS_INVALID"
+    assert await outcome(channel, bearer(new)) == "OK"
+
+
+async def test_a_change_is_seen_while_only_known_tokens_call(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """Scopes that a token lost are gone within five seconds of calls with it."""
+    file, token, channel = own
+    file.write_bytes(file.read_bytes().replace(b'"read"', b'"write"'))
+    async with asyncio.timeout(5):
+        while await outcome(channel, bearer(token)) == "OK":
+            pass
+    assert await outcome(channel, bearer(token)) == "SCOPE_MISSING"
+
+
+async def test_an_expired_token_is_refused(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """CREDENTIALS_INVALID from the second on in which it expires, and good until then."""
+    file, _, channel = own
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    token = token_file.add(file, "a", SCOPES, end)
+    async with asyncio.timeout(10):
+        while await outcome(channel, bearer(token)) == "OK":
+            pass
+    assert time.time() >= end.timestamp()
+    assert await outcome(channel, bearer(token)) == "CREDENTIALS_INVALID"
+
+
+async def test_lines_of_an_earlier_version_stay_good(own: tuple[Path, str, grpc.aio.Channel]) -> None:
+    """An account as a text and no expiry, as they were written before there were several and one."""
+    file, _, channel = own
+    former = {"sha256": token_file.digest("former"), "account": "b", "scopes": ["read"], "created_at": "2025"}
+    with file.open("ab") as lines:
+        lines.write(orjson.dumps(former))
+    assert await outcome(channel, bearer("former"), named("b")) == "OK"

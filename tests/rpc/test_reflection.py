@@ -10,9 +10,12 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
 from service.rpc.reflection import VERSIONS, add_reflection
+from tests.rpc.serving import serving
 
 SERVICE = "contactservice.v1.ContactService"
 SERVICES = (SERVICE, "grpc.health.v1.Health")
@@ -170,3 +173,21 @@ def descriptors(answer: Any) -> list[FileDescriptorProto]:
     return [
         FileDescriptorProto.FromString(raw) for raw in answer.file_descriptor_response.file_descriptor_proto
     ]
+
+
+@pytest.mark.parametrize("reflection", [True, False])
+async def test_reflection_and_health_ask_for_no_credentials(
+    mongodb_uri: str, tokens: Path, any_token: str, version: str, reflection: bool
+) -> None:
+    """The contract is public; --no-reflection closes that door, and health stays open."""
+    async with serving(mongodb_uri, tokens=tokens, reflection=reflection) as (server, channel):
+        health = await HealthStub(channel).Check(HealthCheckRequest(service=SERVICE), timeout=10)
+        assert health.status == HealthCheckResponse.SERVING
+        request = pb.ServerReflectionRequest(list_services="*")
+        if reflection:
+            assert await ask(str(server.address), version, request)
+        else:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(str(server.address), version, request)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert any_token

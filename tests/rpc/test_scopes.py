@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from service.rpc import token_file
+from service.rpc import auth, token_file
 from service.rpc.auth import SCOPES
 from service.rpc.server import SERVICE
 from tests.client import Client
@@ -43,6 +43,13 @@ async def succeeds(client: Client, method: str, fields: dict[str, Any]) -> None:
 def test_every_rpc_has_a_scope() -> None:
     """An RPC of the descriptor that is not in this table fails here."""
     assert NEEDED.keys() == set(METHODS)
+
+
+def test_the_table_of_scopes_is_that_of_the_service() -> None:
+    """Every RPC of the descriptor has an entry, no entry is of an RPC that is none, each asks for the one."""
+    assert {name: set(scopes) for name, scopes in auth.RPC_SCOPES.items()} == {
+        name: {scope} for name, (scope, _) in NEEDED.items()
+    }
 
 
 @pytest.mark.parametrize("method", METHODS)

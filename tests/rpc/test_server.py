@@ -1,4 +1,4 @@
-"""What the server is made of: addresses, doors that stay shut, keys for tokens, the version of gRPC."""
+"""What the server is made of: its port, keys for tokens, the version of gRPC."""
 
 import asyncio
 import socket
@@ -12,58 +12,12 @@ import pytest
 from service import config as configuration
 from service.domain.errors import PageTokenInvalid
 from service.ops.port import claimed
-from service.rpc import auth
+from service.rpc import auth, ready_file, signers
 from service.rpc import server as server_module
 from service.rpc.boundary import Boundary
-from service.rpc.listening import Address, CannotServe, credentials
+from service.rpc.listening import CannotServe
 from service.rpc.server import Server, check_grpc
 from tests.client import Client
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port", "shown"),
-    [
-        ("127.0.0.1:50051", "127.0.0.1", 50051, "127.0.0.1:50051"),
-        ("localhost:0", "localhost", 0, "localhost:0"),
-        (":0", "127.0.0.1", 0, "127.0.0.1:0"),
-        ("[::1]:1", "::1", 1, "[::1]:1"),
-    ],
-)
-def test_an_address_is_host_and_port(text: str, host: str, port: int, shown: str) -> None:
-    """Without a host it is loopback."""
-    address = Address.parse(text)
-    assert (address.host, address.port, str(address)) == (host, port, shown)
-
-
-@pytest.mark.parametrize("text", ["", "50051", "localhost", "localhost:", "localhost:x", "localhost:65536"])
-def test_what_is_no_address_is_named_with_its_flag(text: str) -> None:
-    """The sentence has the flag and what was expected."""
-    with pytest.raises(CannotServe, match="--address"):
-        Address.parse(text)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
-def test_loopback_may_do_with_a_dev_token(host: str, tmp_path: Path) -> None:
-    """On loopback a token is made and kept, readable by its owner only."""
-    settings = configuration.load({"address": f"{host}:0", "data_dir": tmp_path})
-    first, second = credentials(settings), credentials(settings)
-    token = (tmp_path / "dev-token").read_text().strip()
-    assert (tmp_path / "dev-token").stat().st_mode & 0o777 == 0o600
-    for found in (first, second):
-        principal = found.principal(token)
-        assert principal
-        assert principal.accounts == {"demo"}
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.com"])  # noqa: S104 (refused)
-def test_other_addresses_need_flags_that_name_the_risk(host: str, tmp_path: Path) -> None:
-    """Without TLS: --insecure-bind; without known tokens: never."""
-    open_door = {"address": f"{host}:0", "data_dir": tmp_path}
-    with pytest.raises(CannotServe, match="--insecure-bind"):
-        credentials(configuration.load(open_door))
-    with pytest.raises(CannotServe, match="--tokens"):
-        credentials(configuration.load(open_door | {"insecure_bind": True}))
-    assert not (tmp_path / "dev-token").exists()
 
 
 @pytest.mark.parametrize("content", ["", "# none\n", "zz\n", "aa\n", "aa" * 31 + "\n"])
@@ -72,7 +26,7 @@ def test_a_key_file_without_good_keys_stops_the_start(content: str, tmp_path: Pa
     file = tmp_path / "keys"
     file.write_text(content)
     with pytest.raises(CannotServe, match="--token-keys"):
-        server_module._keys(file)
+        signers._keys(file)
 
 
 @asynccontextmanager
@@ -161,4 +115,4 @@ def test_an_rpc_without_a_scope_stops_the_start(server: Server, monkeypatch: pyt
 )
 def test_a_uri_is_shown_without_its_secrets(uri: str, shown: str) -> None:
     """User, password and secret options are left out of what the ready file tells."""
-    assert server_module.without_credentials(uri) == shown
+    assert ready_file.without_credentials(uri) == shown

@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,56 @@ def test_token_list_and_revoke(tmp_path: Path) -> None:
     assert command("token", "list", "--tokens", file).stdout.splitlines() == shown[1:]
 
 
+def test_token_add_takes_several_accounts_and_an_end(tmp_path: Path) -> None:
+    """--account repeated, --expires as a span or a time; `token list` shows both."""
+    file = tmp_path / "tokens.jsonl"
+    accounts = ("--account", "a", "--account", "b")
+    for expires in ("90d", "2100-01-31T01:00:00+01:00"):
+        assert command("token", "add", "--tokens", file, *accounts, "--expires", expires).returncode == 0
+    [span, time] = token_file.read(file)
+    made = datetime.fromisoformat(span.created_at)
+    assert span.accounts == time.accounts == ("a", "b")
+    assert span.expires_at
+    assert abs(datetime.fromisoformat(span.expires_at) - made - timedelta(days=90)) < timedelta(minutes=1)
+    assert time.expires_at == "2100-01-31T00:00:00+00:00"
+    token_file.add(file, "c", ("read",))
+    shown = command("token", "list", "--tokens", file).stdout.splitlines()
+    assert "  a,b  " in shown[1]
+    assert "until 2100-01-31T00:00:00+00:00" in shown[1]
+    assert "does not expire" in shown[2]
+
+
+def test_token_add_names_the_principal_of_certificates(tmp_path: Path) -> None:
+    """No token is made nor printed; the line is listed with its principal and revoked by its id."""
+    file = tmp_path / "tokens.jsonl"
+    principal = ("--principal", "spiffe://example.org/billing")
+    add = ("token", "add", "--tokens", file, "--account", "a", *principal)
+    run = command(*add)
+    assert (run.returncode, run.stdout) == (0, "")
+    [entry] = token_file.read(file)
+    assert (entry.principal, entry.sha256) == (principal[1], None)
+    again = command(*add)
+    assert again.returncode == 1
+    assert len(again.stderr.splitlines()) == 1
+    [shown] = command("token", "list", "--tokens", file).stdout.splitlines()
+    assert principal[1] in shown
+    assert command("token", "revoke", "--tokens", file, shown.split()[0]).returncode == 0
+    assert token_file.read(file) == []
+
+
+@pytest.mark.parametrize(
+    "expires", ["0d", "soon", "-1d", "90", "2020-01-01T00:00:00Z", "2100-01-01T00:00:00"]
+)
+def test_token_add_refuses_an_end_that_is_none(tmp_path: Path, expires: str) -> None:
+    """A time without its zone or in the past, or no time: one sentence with the flag."""
+    file = tmp_path / "tokens.jsonl"
+    run = command("token", "add", "--tokens", file, "--account", "a", f"--expires={expires}")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert "--expires" in run.stderr
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("account", "scopes"),
     [("a b", "read"), ("", "read"), ("x" * 65, "read"), ("a", "admin"), ("a", ""), ("a", "Read")],
@@ -75,6 +126,9 @@ def test_token_add_refuses_what_no_call_could_use(tmp_path: Path, account: str, 
         (["--address", "0.0.0.0:0"], "--insecure-bind"),
         (["--address", "[::]:0", "--insecure-bind"], "--tokens"),
         (["--address", "127.0.0.1:0", "--tokens", "absent.jsonl"], "absent.jsonl"),
+        (["--address", "127.0.0.1:0", "--tls-cert", "absent.pem"], "--tls-key"),
+        (["--address", "127.0.0.1:0", "--tls-cert", "a.pem", "--tls-key", "b.pem"], "--tls-cert a.pem"),
+        (["--address", "127.0.0.1:0", "--jwt-issuer", "https://issuer.example"], "--jwt-audience"),
     ],
 )
 def test_an_open_door_is_not_served(tmp_path: Path, flags: list[str], named: str) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `contactservice`, one noun each: they speak to a terminal, and see all rooms."""

@@ -1,0 +1,33 @@
+"""`contactservice migrate`: makes the indexes of a database that holds contacts."""
+
+import argparse
+
+import uvloop
+
+from service.commands.database import database
+from service.commands.options import add_settings, config_of
+from service.config import Config
+from service.storage.connection import connect
+from service.storage.gate import Gate
+from service.storage.store import Store
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("migrate", help="make the indexes of a database that holds contacts")
+    command.set_defaults(command=_migrate)
+    add_settings(command)
+
+
+def _migrate(options: argparse.Namespace) -> None:
+    config = config_of(options)
+    with database(config) as (uri, _):
+        made = uvloop.run(_migrated(config, uri))
+    print(f"made {', '.join(sorted(made))}" if made else "nothing to do: all indexes are there")
+
+
+async def _migrated(config: Config, uri: str) -> set[str]:
+    store = Store(connect(uri), config.database, Gate())
+    try:
+        return await store.migrate()
+    finally:
+        await store.close()

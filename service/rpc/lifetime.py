@@ -1,0 +1,45 @@
+"""A server from its start to its end: until a signal, or until it can no longer follow its database."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+from service.config import Config
+from service.rpc.health import Revive
+from service.rpc.listening import Address
+from service.rpc.server import Server
+
+log = logging.getLogger(__name__)
+
+
+async def serve(
+    config: Config,
+    mongodb_uri: str,
+    revive: Revive,
+    tell: Callable[[Address, str | None], object],
+    *,
+    shares_port: bool = False,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    `revive` is called while the database does not answer, `tell` once, when the service serves, with its
+    address and that of its ops port.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    server = Server(config, mongodb_uri, revive, shares_port=shares_port)
+    try:
+        await server.start()
+        ops_address = server.telemetry.ops_address
+        facts = {"address": str(server.address), "database": config.database, "pid": os.getpid()}
+        log.info("serving", extra=facts | {"ops_address": ops_address})
+        tell(server.address, ops_address)
+        ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
+        for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
+            await end
+        log.info("draining")
+    finally:
+        await server.stop()

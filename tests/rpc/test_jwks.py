@@ -1,0 +1,299 @@
+"""The keys of an issuer: fetched when one is wanted, seldom enough for the issuer, kept while it is away."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from service.ops import reloads
+from service.rpc import jwks
+from service.rpc.jwks import Jwks, JwksInvalid, parsed
+from service.rpc.server import Server
+from tests.client import Client
+from tests.rpc.calls import bearer, outcome
+from tests.rpc.issuer import Issuer, issuing
+from tests.rpc.serving import serving
+
+STORM = 1000
+
+
+@pytest_asyncio.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    async with issuing() as issuer:
+        yield issuer
+
+
+@pytest_asyncio.fixture
+async def server(mongodb_uri: str, issuer: Issuer) -> AsyncIterator[tuple[Server, grpc.aio.Channel]]:
+    async with serving(mongodb_uri, **issuer.flags) as both:
+        yield both
+
+
+@pytest.fixture
+def channel(server: tuple[Server, grpc.aio.Channel]) -> grpc.aio.Channel:
+    return server[1]
+
+
+@pytest.fixture
+def pause_over(server: tuple[Server, grpc.aio.Channel]) -> Callable[[], None]:
+    """Called, it is as if the pause after the last fetch were over."""
+
+    def let_pass() -> None:
+        credentials: Any = server[0]._boundary._credentials
+        credentials._keys._ended -= jwks.FETCH_PAUSE_SECONDS
+
+    return let_pass
+
+
+async def test_unknown_keys_do_not_storm_the_issuer(channel: grpc.aio.Channel, issuer: Issuer) -> None:
+    """A thousand tokens with a thousand unknown keys are refused and cost the issuer a handful of fetches."""
+    good = issuer.token()
+    started = time.monotonic()
+    strangers = [bearer(issuer.token(headers={"kid": f"unknown-{n}"})) for n in range(STORM)]
+    answers = await asyncio.gather(*(outcome(channel, stranger) for stranger in strangers))
+    assert set(answers) == {"CREDENTIALS_INVALID"}
+    assert await outcome(channel, bearer(good)) == "OK"
+    assert issuer.fetches <= 2 + (time.monotonic() - started) / jwks.FETCH_PAUSE_SECONDS
+
+
+async def test_callers_that_come_together_share_a_fetch(channel: grpc.aio.Channel, issuer: Issuer) -> None:
+    """The first tokens after the start wait for one fetch, and all are answered by it."""
+    tokens = [bearer(issuer.token(sub=f"service {n}")) for n in range(50)]
+    assert set(await asyncio.gather(*(outcome(channel, token) for token in tokens))) == {"OK"}
+    assert issuer.fetches == 1
+
+
+async def test_a_caller_that_leaves_does_not_end_the_fetch_of_others(
+    mongodb_uri: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who asked first is cancelled while the issuer thinks; the next one is answered."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    serve = issuer.serve
+
+    async def slow(request: web.Request) -> web.Response:
+        asked.set()
+        await may_answer.wait()
+        return await serve(request)
+
+    monkeypatch.setattr(issuer, "serve", slow)
+    async with (
+        slowly(slow) as url,
+        serving(mongodb_uri, **issuer.flags | {"jwt_jwks_url": url}) as (_, channel),
+    ):
+        leaving = Client(channel, issuer.token(), None)
+        first = asyncio.create_task(leaving.list())
+        await asked.wait()
+        second = asyncio.create_task(outcome(channel, bearer(issuer.token(sub="another"))))
+        first.cancel()
+        await asyncio.wait({first})
+        may_answer.set()
+        assert await second == "OK"
+        assert issuer.fetches == 1
+
+
+class slowly:  # noqa: N801 (reads as a verb where it is used)
+    """Serves this answer at a URL until the block ends."""
+
+    def __init__(self, answer: Any) -> None:
+        application = web.Application()
+        application.router.add_get("/jwks", answer)
+        self._runner = web.AppRunner(application)
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/jwks"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+
+async def test_known_keys_outlive_an_outage(
+    channel: grpc.aio.Channel, issuer: Issuer, pause_over: Callable[[], None]
+) -> None:
+    """While the issuer fails, its known keys verify old and new tokens, and the failures are counted."""
+    before = issuer.token()
+    assert await outcome(channel, bearer(before)) == "OK"
+    issuer.answer = {"status": 503}
+    issuer.add_key("new")
+    failures = reloads.failures["jwks"]
+    pause_over()
+    assert await outcome(channel, bearer(issuer.token("new"))) == "CREDENTIALS_INVALID"
+    assert reloads.failures["jwks"] == failures + 1
+    for token in (before, issuer.token(sub="another")):
+        assert await outcome(channel, bearer(token)) == "OK"
+    issuer.answer = None
+    pause_over()
+    assert await outcome(channel, bearer(issuer.token("new"))) == "OK"
+
+
+async def test_an_outage_is_logged_once(
+    channel: grpc.aio.Channel,
+    issuer: Issuer,
+    pause_over: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However often keys are asked for meanwhile; each failure is counted, and the end is told, too."""
+    caplog.set_level("INFO", logger="service")
+    issuer.answer = {"status": 500}
+    failures = reloads.failures["jwks"]
+    for number in range(3):
+        assert await outcome(channel, bearer(issuer.token(sub=str(number)))) == "CREDENTIALS_INVALID"
+        pause_over()
+    issuer.answer = None
+    assert await outcome(channel, bearer(issuer.token())) == "OK"
+    assert reloads.failures["jwks"] == failures + 3
+    told = [record.getMessage() for record in caplog.records if record.name != "service.rpc.call"]
+    assert [line for line in told if "read again" in line] == [
+        "could not be read again, kept as it was",
+        "the keys of the issuer of JWTs are read again",
+    ]
+
+
+async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(
+    channel: grpc.aio.Channel, issuer: Issuer, pause_over: Callable[[], None]
+) -> None:
+    """Rotation without a restart; a token that was known by its hash goes with its key."""
+    old = issuer.token()
+    assert await outcome(channel, bearer(old)) == "OK"
+    issuer.add_key("next")
+    pause_over()
+    assert await outcome(channel, bearer(issuer.token("next"))) == "OK"
+    assert await outcome(channel, bearer(old)) == "OK"
+    withdrawn = issuer.keys.pop("rsa")
+    pause_over()
+    assert await outcome(channel, bearer(issuer.token("next", headers={"kid": "?"}))) == "CREDENTIALS_INVALID"
+    assert await outcome(channel, bearer(old)) == "CREDENTIALS_INVALID"
+    issuer.keys["rsa"] = withdrawn
+    pause_over()
+    assert await outcome(channel, bearer(old)) == "OK"
+
+
+async def test_another_key_under_a_known_name_replaces_it(
+    channel: grpc.aio.Channel, issuer: Issuer, pause_over: Callable[[], None]
+) -> None:
+    """A token of the former key is not taken any more, though its hash was known."""
+    old = issuer.token()
+    assert await outcome(channel, bearer(old)) == "OK"
+    issuer.add_key("rsa")
+    pause_over()
+    assert await outcome(channel, bearer(issuer.token(headers={"kid": "?"}))) == "CREDENTIALS_INVALID"
+    assert await outcome(channel, bearer(old)) == "CREDENTIALS_INVALID"
+    assert await outcome(channel, bearer(issuer.token())) == "OK"
+
+
+async def test_keys_are_looked_at_again_without_being_asked_for(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every few minutes, so that a withdrawn key goes; nobody waits for it."""
+    keys = Jwks(issuer.url)
+    fetched = keys.fetched()
+    assert fetched
+    await fetched()
+    assert keys.key("rsa")
+    assert issuer.fetches == 1
+    issuer.keys = {}
+    issuer.add_key("next")
+    monkeypatch.setattr(jwks, "_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(jwks, "FETCH_PAUSE_SECONDS", 0.0)
+    assert keys.key("rsa")
+    async with asyncio.timeout(10):
+        while keys.key("rsa"):
+            await asyncio.sleep(0.01)
+    assert keys.key("next")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 302, "headers": {"location": "/elsewhere"}},
+        {"status": 204},
+        {"body": b"x" * 300_000},
+        {"body": b"<html>"},
+        {"body": b'{"keys": []}'},
+    ],
+    ids=["redirect", "empty", "too large", "no JSON", "no keys"],
+)
+async def test_an_answer_that_is_no_set_of_keys(
+    channel: grpc.aio.Channel, issuer: Issuer, answer: dict[str, Any]
+) -> None:
+    """Is counted as a failure, and no token is taken; nothing is followed elsewhere."""
+    issuer.answer = answer
+    failures = reloads.failures["jwks"]
+    assert await outcome(channel, bearer(issuer.token())) == "CREDENTIALS_INVALID"
+    assert reloads.failures["jwks"] == failures + 1
+    assert issuer.fetches == 1
+
+
+async def test_an_issuer_that_does_not_answer_is_left_after_a_moment(
+    mongodb_uri: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller of the unknown key is refused then, and others were answered all the time."""
+    silent = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await silent.wait()
+        return web.Response()
+
+    monkeypatch.setattr(jwks, "_TIMEOUT", aiohttp.ClientTimeout(total=0.5))
+    async with (
+        slowly(never) as url,
+        serving(mongodb_uri, **issuer.flags | {"jwt_jwks_url": url}) as (_, channel),
+    ):
+        waiting = asyncio.create_task(outcome(channel, bearer(issuer.token())))
+        assert await outcome(channel, bearer("unknown")) == "CREDENTIALS_INVALID"
+        assert not waiting.done()
+        assert await waiting == "CREDENTIALS_INVALID"
+        silent.set()
+
+
+async def test_only_so_many_callers_wait(issuer: Issuer) -> None:
+    """Beyond a hundred, those with an unknown key are refused at once: waiting is not free either."""
+    keys = Jwks(issuer.url)
+    waits = [keys.fetched() for _ in range(100)]
+    waiting = [asyncio.create_task(wait()) for wait in waits if wait]
+    assert len(waiting) == 100
+    await asyncio.sleep(0)
+    assert keys.fetched() is None
+    await asyncio.gather(*waiting)
+    assert keys._waiting == 0
+
+
+RSA = {"kty": "RSA", "kid": "k", "n": "u" * 342, "e": "AQAB"}
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        {"kty": "oct", "kid": "s", "k": "c2VjcmV0"},
+        {"kty": "RSA", "kid": "s", "n": "u" * 342},
+        {"kty": "RSA", "n": "u" * 342, "e": "AQAB"},
+        {**RSA, "kid": 7},
+        {**RSA, "kid": "s", "use": "enc"},
+        {**RSA, "kid": "s", "alg": "HS256"},
+        {"kty": "EC", "kid": "s", "crv": "secp256k1", "x": "eA", "y": "eQ"},
+        {"kty": "AKP", "kid": "s"},
+        {"kid": "s"},
+    ],
+    ids=str,
+)
+def test_keys_that_cannot_be_used_are_skipped(unusable: dict[str, Any]) -> None:
+    """Secrets above all: only public keys for signatures count, and the others do no harm to them."""
+    assert parsed(json.dumps({"keys": [unusable, RSA]}).encode()).keys() == {"k"}
+    with pytest.raises(JwksInvalid):
+        parsed(json.dumps({"keys": [unusable]}).encode())
+
+
+def test_a_key_that_names_its_algorithm_verifies_no_other() -> None:
+    """And one that names none verifies all of its kind."""
+    [named] = parsed(json.dumps({"keys": [{**RSA, "alg": "RS256"}]}).encode()).values()
+    [unnamed] = parsed(json.dumps({"keys": [RSA]}).encode()).values()
+    assert named.algorithms == {"RS256"}
+    assert unnamed.algorithms == {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
