@@ -14,6 +14,9 @@ from service.rpc.server import Server
 from tests.rpc.serving import NOBODY_LISTENS, serving
 from tests.scrape import get, samples
 
+# The token file is there once it holds a token.
+pytestmark = pytest.mark.usefixtures("any_token")
+
 
 async def test_without_its_database_it_is_alive_and_not_ready(tokens: Path) -> None:
     """Liveness does not follow the database: a restart would not bring that back."""
