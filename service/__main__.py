@@ -30,6 +30,7 @@ from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid, connect
 from service.storage.gate import Gate
 from service.storage.indexes import CannotMigrate
+from service.storage.linked_rows import LinkedFileInvalid
 from service.storage.mongod import EmbeddedMongod, MongodUnavailable
 from service.storage.store import Store
 
@@ -39,6 +40,7 @@ _EXPECTED = (
     CannotMigrate,
     CannotServe,
     ConfigInvalid,
+    LinkedFileInvalid,
     MongodUnavailable,
     MongodbUriInvalid,
     TokenFileInvalid,
@@ -66,6 +68,7 @@ def _serve(options: argparse.Namespace) -> None:
     config = _config(options)
     listening.certificates(config)
     listening.credentials(config)
+    server.rules(config)
     if config.workers == 1:
         _serve_alone(config)
     else:

@@ -16,6 +16,7 @@ from grpc_health.v1.health import aio as health
 
 from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
+from service.domain.deletion import Rules
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.domain.paging import TokenSigner
 from service.ops import memory
@@ -27,7 +28,7 @@ from service.rpc.listening import Address, CannotServe, certificates, credential
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.slots import Slots
-from service.storage import transcode
+from service.storage import linked_rows, transcode
 from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.store import Store
@@ -46,6 +47,11 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
+
+
+def rules(config: Config) -> Rules:
+    """What a deletion reaches, by --linked; raises LinkedFileInvalid."""
+    return Rules(links=linked_rows.read(config.linked) if config.linked else ())
 
 
 class Signers:
@@ -69,7 +75,9 @@ class Server:
     ) -> None:
         self._config = config
         gate = Gate(seconds=config.store_timeout)
-        self.store = Store(connect(mongodb_uri), config.database, gate, batching=config.batching)
+        self.store = Store(
+            connect(mongodb_uri), config.database, gate, batching=config.batching, rules=rules(config)
+        )
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
         self.memory = memory.guard(config.memory_limit, config.workers)
         self.limits = Limits(
@@ -105,7 +113,8 @@ class Server:
         self.address = Address(self.address.host, port)
         await self._grpc.start()
         _spare_garbage_collection()
-        followed = [self.readiness.follow(), self.memory.follow(), self._boundary.follow()]
+        followed = [self.readiness.follow(), self.store.sweeper.follow()]
+        followed += [self.memory.follow(), self._boundary.follow()]
         if self.certificates:
             followed.append(self.certificates.follow())
         self._following = [asyncio.create_task(each) for each in followed]
