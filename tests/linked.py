@@ -1,13 +1,20 @@
-"""Rows of other services around a contact: written, counted, and hashed where they must stay as they are."""
+"""Rows of other services around a contact: written, counted, hashed where they must stay; and a replica."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import bson
 from pymongo.asynchronous.database import AsyncDatabase
 
+from service.domain.contact import Draft
+from service.domain.deletion import Receipt, Rules
 from service.domain.links import Action, Link
+from service.storage.gate import Gate
+from service.storage.store import Store
 
 MESSAGES = Link("messages", "tenant", "people.contact", Action.CASCADE)
 NOTES = Link("notes", "account", "contact", Action.CASCADE)
@@ -16,6 +23,34 @@ INVOICES = Link("invoices", "account", "customer", Action.RESTRICT)
 LINKS = (MESSAGES, NOTES, TASKS, INVOICES)
 
 Database = AsyncDatabase[dict[str, Any]]
+
+
+@asynccontextmanager
+async def replica(database: Database, **rules: Any) -> AsyncIterator[Store]:
+    """A store with links, as another replica on the database has it; without a sweeper of its own accord."""
+    wanted = Rules(**{"links": LINKS, "batch_rows": 3} | rules)
+    store = Store(database.client, database.name, Gate(), rules=wanted)
+    await store.prepare()
+    yield store
+    await store._deletions.stop()
+
+
+async def swept(store: Store) -> None:
+    """One look of the sweeper, and the end of what it began."""
+    await store.sweeper.look()
+    while store._deletions._working:
+        await asyncio.wait(store._deletions._working)
+
+
+def counts(receipt: Receipt | None) -> dict[str, tuple[int, int]]:
+    """Deleted and unlinked rows of each collection."""
+    assert receipt
+    return {each.collection: (each.deleted, each.unlinked) for each in receipt.collections}
+
+
+async def contact_of(store: Store, account: str) -> str:
+    """The id of a new contact."""
+    return (await store.create(account, Draft(name="Ann")))[0].id
 
 
 def toml(*links: Link) -> str:

@@ -14,7 +14,7 @@ from service.domain.deletion import Receipt, Rules, Step
 from service.domain.errors import ContactNotFound
 from service.storage.gate import Gate
 from service.storage.store import Store
-from tests.linked import LINKS, hashed, link_rows, named
+from tests.linked import LINKS, counts, hashed, link_rows, named
 from tests.storage.conftest import Stored
 from tests.storage.dying import LEASE
 
@@ -68,10 +68,6 @@ async def converged(stored: Stored, store: Store, contact: str) -> Receipt:
     assert receipt
     assert receipt.finished_at
     return receipt
-
-
-def counts(receipt: Receipt) -> dict[str, tuple[int, int]]:
-    return {each.collection: (each.deleted, each.unlinked) for each in receipt.collections}
 
 
 async def kept_rows(stored: Stored, contact: str) -> dict[str, Any]:

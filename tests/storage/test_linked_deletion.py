@@ -1,9 +1,7 @@
 """Deletion by rules in the database: what goes, what stays, what is counted, and what is swept later."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
@@ -11,14 +9,25 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from service.domain.contact import Draft
-from service.domain.deletion import CollectionCount, Receipt, Rules, Step
+from service.domain.deletion import CollectionCount, Rules, Step
 from service.domain.errors import ContactNotFound, DeleteRestricted
 from service.domain.links import Action, Link
-from service.storage.documents import to_document
 from service.storage.gate import Gate
 from service.storage.store import Store
-from tests.linked import LINKS, MESSAGES, NOTES, TASKS, hashed, link_rows, named
+from tests.linked import (
+    INVOICES,
+    LINKS,
+    MESSAGES,
+    NOTES,
+    TASKS,
+    contact_of,
+    counts,
+    hashed,
+    link_rows,
+    named,
+    replica,
+    swept,
+)
 from tests.storage.conftest import Stored
 
 Beside: TypeAlias = "Database[dict[str, Any]]"
@@ -37,20 +46,6 @@ class Commands(CommandListener):
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
-@asynccontextmanager
-async def linked(stored: Stored, **rules: Any) -> AsyncIterator[Store]:
-    """A store with links on the database of the test; as another replica would be."""
-    store = Store(
-        stored.database.client,
-        stored.database.name,
-        Gate(),
-        rules=Rules(**{"links": LINKS, "batch_rows": 3} | rules),
-    )
-    await store.prepare()
-    yield store
-    await store._deletions.stop()
-
-
 @pytest.fixture
 def beside(stored: Stored, mongodb_uri: str) -> Iterator[Beside]:
     """The database of the test as another service sees it, between two steps of a deletion."""
@@ -58,25 +53,9 @@ def beside(stored: Stored, mongodb_uri: str) -> Iterator[Beside]:
         yield client[stored.database.name]
 
 
-async def contact_of(store: Store, account: str) -> str:
-    return (await store.create(account, Draft(name="Ann")))[0].id
-
-
-async def swept(store: Store) -> None:
-    """One look of the sweeper, and the end of what it began."""
-    await store.sweeper.look()
-    while store._deletions._working:
-        await asyncio.wait(store._deletions._working)
-
-
-def counts(receipt: Receipt | None) -> dict[str, tuple[int, int]]:
-    assert receipt
-    return {each.collection: (each.deleted, each.unlinked) for each in receipt.collections}
-
-
 async def test_rows_go_with_their_contact(stored: Stored) -> None:
     """CASCADE removes, UNLINK clears the field and keeps the row, and the receipt counts each collection."""
-    async with linked(stored) as store:
+    async with replica(stored.database) as store:
         contact, kept = await contact_of(store, "acme"), await contact_of(store, "acme")
         await link_rows(stored.database, "acme", contact, 10)
         await link_rows(stored.database, "acme", kept, 2)
@@ -107,7 +86,7 @@ async def test_links_are_worked_off_in_the_order_of_the_file(stored: Stored, bes
             seen.append((beside.notes.count_documents({}), beside.parents.count_documents({})))
 
     parents = Link("parents", "account", "contact", Action.CASCADE)
-    async with linked(stored, links=(NOTES, parents), reached=look) as store:
+    async with replica(stored.database, links=(NOTES, parents), reached=look) as store:
         contact = await contact_of(store, "acme")
         for name in ("notes", "parents"):
             await stored.database[name].insert_many(
@@ -126,7 +105,7 @@ async def test_a_child_that_comes_while_parents_go_is_found(stored: Stored, besi
 
     late: list[Any] = []
     parents = Link("parents", "account", "contact", Action.CASCADE)
-    async with linked(stored, links=(NOTES, parents), reached=insert) as store:
+    async with replica(stored.database, links=(NOTES, parents), reached=insert) as store:
         contact = await contact_of(store, "acme")
         await stored.database.parents.insert_one({"account": "acme", "contact": contact})
         receipt = await store.delete("acme", contact)
@@ -138,7 +117,7 @@ async def test_a_child_that_comes_while_parents_go_is_found(stored: Stored, besi
 
 async def test_a_restricted_contact_stays_as_it_is(stored: Stored) -> None:
     """DeleteRestricted names collection and count; contact, rows and jobs are as before."""
-    async with linked(stored) as store:
+    async with replica(stored.database) as store:
         contact = await contact_of(store, "acme")
         await link_rows(stored.database, "acme", contact, 2)
         await stored.database.invoices.insert_many(
@@ -165,7 +144,7 @@ async def test_a_row_that_forbids_is_seen_after_the_job_is_written(stored: Store
         if step == Step.OPENED:
             beside.invoices.insert_one({"account": "acme", "customer": contact})
 
-    async with linked(stored, reached=insert) as store:
+    async with replica(stored.database, reached=insert) as store:
         contact = await contact_of(store, "acme")
         with pytest.raises(DeleteRestricted):
             await store.delete("acme", contact)
@@ -173,65 +152,9 @@ async def test_a_row_that_forbids_is_seen_after_the_job_is_written(stored: Store
         assert await stored.database.deletions.count_documents({}) == 0
 
 
-async def test_late_rows_are_swept_and_counted(stored: Stored) -> None:
-    """A row that another service writes after the end goes at the next sweep; the end stays what it was."""
-    sweeps = (timedelta(0), timedelta(milliseconds=1), timedelta(days=1))
-    async with linked(stored, late_sweeps=sweeps) as store:
-        contact = await contact_of(store, "acme")
-        await link_rows(stored.database, "acme", contact, 1)
-        first = await store.delete("acme", contact)
-        assert first
-        await link_rows(stored.database, "acme", contact, 5)
-        await stored.database.deletions.update_one({"_id": contact}, {"$set": {"due_at": first.finished_at}})
-        await swept(store)
-        assert await named(stored.database, contact) == 0
-        again = await store.delete("acme", contact, allow_missing=True)
-        assert again
-        assert again.finished_at == first.finished_at
-        assert counts(again) == {"messages": (6, 0), "notes": (6, 0), "tasks": (0, 6), "invoices": (0, 0)}
-
-
-async def test_the_last_sweep_leaves_nothing_due(stored: Stored) -> None:
-    """Each sweep names the next one; after the last the job waits for nothing but its expiry."""
-    async with linked(stored, late_sweeps=(timedelta(0), timedelta(hours=1))) as store:
-        contact = await contact_of(store, "acme")
-        receipt = await store.delete("acme", contact)
-        assert receipt
-        assert receipt.finished_at
-        job = await stored.database.deletions.find_one({"_id": contact})
-        assert job
-        # Read without a time zone.
-        assert job["due_at"] - job["finished_at"] == timedelta(hours=1)
-        past = {
-            "due_at": job["due_at"] - timedelta(hours=2),
-            "finished_at": job["finished_at"] - timedelta(hours=2),
-        }
-        await stored.database.deletions.update_one({"_id": contact}, {"$set": past})
-        await swept(store)
-        job = await stored.database.deletions.find_one({"_id": contact})
-        assert job
-        assert job.keys() == {"_id", "account", "started_at", "finished_at", "counts"}
-
-
-async def test_rows_of_a_contact_that_was_brought_back_are_not_swept(stored: Stored) -> None:
-    """A restored contact has its id again, and then rows that name it are none of a deletion's business."""
-    async with linked(stored, late_sweeps=(timedelta(hours=1),)) as store:
-        contact = (await store.create("acme", Draft(name="Ann")))[0].contact
-        await store.delete("acme", contact.id)
-        await stored.database.contacts.insert_one(to_document("acme", contact))
-        await link_rows(stored.database, "acme", contact.id, 1)
-        await stored.database.deletions.update_one({}, {"$set": {"due_at": contact.created_at}})
-        await swept(store)
-        assert await named(stored.database, contact.id) == 3
-        second = await store.delete("acme", contact.id)
-        assert second
-        assert counts(second)["notes"] == (1, 0)
-        assert await named(stored.database, contact.id) == 0
-
-
 async def test_an_answer_does_not_wait_longer_than_asked(stored: Stored) -> None:
     """RUNNING with what is counted so far; a repetition tells how it goes on, in the end the whole."""
-    async with linked(stored) as store:
+    async with replica(stored.database) as store:
         contact = await contact_of(store, "acme")
         await link_rows(stored.database, "acme", contact, 30)
         running = await store.delete("acme", contact, patience=0)
@@ -248,41 +171,15 @@ async def test_an_answer_does_not_wait_longer_than_asked(stored: Stored) -> None
         assert counts(ended) == {"messages": (30, 0), "notes": (30, 0), "tasks": (0, 30), "invoices": (0, 0)}
 
 
-async def test_a_stop_gives_the_job_back_after_a_batch(stored: Stored, beside: Beside) -> None:
-    """What is left is due at once for another replica, which counts on from where the first one stopped."""
-    async with linked(stored) as store, linked(stored) as other:
-        contact = await contact_of(store, "acme")
-        await link_rows(stored.database, "acme", contact, 30)
-        await store.delete("acme", contact, patience=0)
-        await store._deletions.stop()
-        left = beside.notes.count_documents({})
-        assert 0 < left <= 30
-        await swept(other)
-        ended = await other.delete("acme", contact, allow_missing=True)
-        assert counts(ended) == {"messages": (30, 0), "notes": (30, 0), "tasks": (0, 30), "invoices": (0, 0)}
-
-
-async def test_a_collection_that_refuses_holds_up_only_its_own_deletion(stored: Stored) -> None:
-    """A collection whose validator forbids the change: that job waits, others end, later it ends, too."""
-    await stored.database.create_collection("tasks", validator={"assignees": {"$size": 2}})
-    async with linked(stored) as store:
-        stuck, free = await contact_of(store, "acme"), await contact_of(store, "acme")
-        await link_rows(stored.database, "acme", stuck, 1)
-        receipt = await store.delete("acme", stuck)
+@pytest.mark.parametrize("links", [(), (INVOICES,)], ids=["no links", "only such that forbid"])
+async def test_without_rows_to_remove_the_receipt_is_complete_at_once(
+    stored: Stored, links: tuple[Link, ...]
+) -> None:
+    """However little time the caller has."""
+    async with replica(stored.database, links=links) as store:
+        receipt = await store.delete("acme", await contact_of(store, "acme"), patience=0)
         assert receipt
-        assert receipt.finished_at is None
-        ended = await store.delete("acme", free)
-        assert ended
-        assert ended.finished_at
-        await store.sweeper.look()
-        assert store.sweeper.open_jobs == 1
-        await stored.database.command("collMod", "tasks", validator={})
-        await stored.database.deletions.update_one({"_id": stuck}, {"$set": {"due_at": ended.started_at}})
-        await swept(store)
-        receipt = await store.delete("acme", stuck, allow_missing=True)
-        assert counts(receipt)["tasks"] == (0, 1)
-        await store.sweeper.look()
-        assert store.sweeper.open_jobs == 0
+        assert receipt.finished_at
 
 
 async def test_every_command_on_linked_collections_names_the_account(
@@ -316,7 +213,7 @@ def queries_of(command: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_a_link_without_an_index_is_told_with_the_command_that_mends_it(stored: Stored) -> None:
     """An index serves when it begins with the contact's field, or with both in any order, for all rows."""
-    async with linked(stored, links=(MESSAGES, NOTES, TASKS)) as store:
+    async with replica(stored.database, links=(MESSAGES, NOTES, TASKS)) as store:
         rows = store._deletions.rows
         assert len([command async for command in rows.unindexed()]) == 3
         await stored.database.messages.create_index([("people.contact", 1)])
@@ -329,3 +226,17 @@ async def test_a_link_without_an_index_is_told_with_the_command_that_mends_it(st
         assert command == "db.getCollection('tasks').createIndex({'account': 1, 'assignees': 1})"
         await stored.database.tasks.create_index([("account", 1), ("assignees", 1)])
         assert [command async for command in rows.unindexed()] == []
+
+
+async def test_a_stop_gives_the_job_back_after_a_batch(stored: Stored, beside: Beside) -> None:
+    """What is left is due at once for another replica, which counts on from where the first one stopped."""
+    async with replica(stored.database) as store, replica(stored.database) as other:
+        contact = await contact_of(store, "acme")
+        await link_rows(stored.database, "acme", contact, 30)
+        await store.delete("acme", contact, patience=0)
+        await store._deletions.stop()
+        left = beside.notes.count_documents({})
+        assert 0 < left <= 30
+        await swept(other)
+        ended = await other.delete("acme", contact, allow_missing=True)
+        assert counts(ended) == {"messages": (30, 0), "notes": (30, 0), "tasks": (0, 30), "invoices": (0, 0)}
