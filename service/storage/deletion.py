@@ -48,6 +48,7 @@ class Deletions:
         self, account: str, contact_id: str, etag: str, patience: float, *, allow_missing: bool
     ) -> Receipt | None:
         """See Store.delete."""
+        answer_by = asyncio.get_running_loop().time() + patience
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
         for attempt in range(rounds.ROUNDS):
@@ -56,16 +57,16 @@ class Deletions:
                 break
             if await self._remove(account, found.contact, etag):
                 self.rules.reached(Step.REMOVED)
-                return await self._worked(
-                    await self.jobs.lease(account, contact_id), account, contact_id, patience
-                )
+                job = await self.jobs.lease(account, contact_id)
+                return await self._answered(job, account, contact_id, answer_by)
             # Deleted by somebody else, or it has another fingerprint now.
             await rounds.pause(attempt)
         job = await self.jobs.take_open(account, contact_id)
-        receipt = await self._worked(job, account, contact_id, patience)
         if not allow_missing:
+            if job:
+                self._begun(job)
             raise ContactNotFound
-        return receipt
+        return await self._answered(job, account, contact_id, answer_by)
 
     async def take_due(self, account: str, contact_id: str) -> "asyncio.Task[Receipt | None] | None":
         """The work on a job whose time has passed, begun; None when another replica was faster."""
@@ -103,11 +104,12 @@ class Deletions:
         result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
         return result.deleted_count == 1
 
-    async def _worked(
-        self, job: Job | None, account: str, contact_id: str, patience: float
+    async def _answered(
+        self, job: Job | None, account: str, contact_id: str, answer_by: float
     ) -> Receipt | None:
         if job:
             work = self._begun(job)
+            patience = max(0.0, answer_by - asyncio.get_running_loop().time())
             await asyncio.wait({work}, timeout=patience if self.rows.cleared else _AS_LONG_AS_IT_TAKES)
             if work.done() and (receipt := work.result()):
                 return receipt

@@ -33,10 +33,10 @@ class Sweeper:
         is_first = True
         while True:
             try:
-                if is_first:
-                    await self._look_for_indexes()
-                    is_first = False
                 await self.look()
+                if is_first:
+                    is_first = False
+                    await self._look_for_indexes()
             except (ServiceError, PyMongoError) as error:
                 self._remind(type(error).__name__)
             # Not all replicas at the same moment.

@@ -1,7 +1,7 @@
 """A program that begins one deletion and dies, or stops, at one of its steps.
 
-Arguments: URI, database, account, contact id, step, which time the step is reached, signal. A contact that is
-gone already is none: then what is due is finished instead, as a sweeper would.
+Arguments: URI, database, account, contact id, step, which time the step is reached, signal. Of a contact that
+is gone already it takes over the open job, as a sweeper would.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import sys
 from datetime import timedelta
 
 from service.domain.deletion import Rules, Step
-from service.domain.errors import ContactNotFound
 from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.store import Store
@@ -34,10 +33,7 @@ async def main(
     rules = Rules(links=LINKS, batch_rows=3, lease=LEASE, reached=die)
     store = Store(connect(uri), database, Gate(), rules=rules)
     await store.prepare()
-    try:
-        await store.delete(account, contact_id)
-    except ContactNotFound:
-        await store.sweeper.look()
+    await store.delete(account, contact_id, allow_missing=True)
     await store.close()
 
 
