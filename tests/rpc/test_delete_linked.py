@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from contactservice.v1.deletion_pb2 import (
     DELETION_STATE_RUNNING,
     DeletionReceipt,
 )
-from service.__main__ import main
+from service import config as configuration
 from service.domain.links import Action, Link
+from service.rpc.server import rules
+from service.storage.linked_rows import LinkedFileInvalid
 from tests.client import Client, request
 from tests.linked import LINKS, hashed, link_rows, linked_file, named
 from tests.rpc.serving import serving
@@ -187,19 +191,30 @@ async def test_a_job_without_a_worker_is_swept(linking: Client, mongo: Mongo, ac
         (None, r"cannot be read"),
     ],
 )
-def test_a_wrong_file_stops_the_start(tmp_path: Path, tokens: Path, content: str | None, says: str) -> None:
-    """One sentence names the flag, the file, the table and the key, before a database is looked for."""
+def test_a_wrong_file_is_named_with_its_flag(tmp_path: Path, content: str | None, says: str) -> None:
+    """One sentence with the flag, the file, and what is wrong in it."""
     file = tmp_path / "linked.toml"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(SystemExit) as caught:
-        main(["serve", "--address", "127.0.0.1:0", "--tokens", str(tokens), "--linked", str(file)])
-    assert re.fullmatch(rf"contactservice: --linked {re.escape(str(file))}: .*{says}.*", str(caught.value))
+    with pytest.raises(LinkedFileInvalid, match=rf"^--linked {re.escape(str(file))}: .*{says}"):
+        rules(configuration.load({"linked": file}))
 
 
 @pytest.mark.parametrize("name", ["contacts", "deletions", "settings"])
 def test_no_link_reaches_into_the_collections_of_the_service(tmp_path: Path, name: str) -> None:
-    """A file that names one of ours stops the start."""
+    """A file that names one of ours is refused."""
     file = linked_file(tmp_path, Link(name, "account", "contact", Action.CASCADE))
-    with pytest.raises(SystemExit, match="table 1, collection: belongs to this service"):
-        main(["serve", "--address", "127.0.0.1:0", "--data-dir", str(tmp_path), "--linked", str(file)])
+    with pytest.raises(LinkedFileInvalid, match="table 1, collection: belongs to this service"):
+        rules(configuration.load({"linked": file}))
+
+
+def test_a_wrong_file_stops_the_start(tmp_path: Path) -> None:
+    """Before a database is started or looked for, with one sentence and nothing else."""
+    file = linked_file(tmp_path, Link("notes", "account", "$contact", Action.UNLINK))
+    flags = ("--address", "127.0.0.1:0", "--data-dir", str(tmp_path / "data"), "--linked", str(file))
+    command = (sys.executable, "-m", "service", "serve", *flags)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.startswith(f"contactservice: --linked {file}: [[linked]] table 1, contact_field: ")
+    assert not (tmp_path / "data" / "WiredTiger").exists()

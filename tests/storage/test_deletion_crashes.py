@@ -13,6 +13,7 @@ from service.domain.contact import Draft
 from service.domain.deletion import Receipt, Rules, Step
 from service.domain.errors import ContactNotFound
 from service.storage.gate import Gate
+from service.storage.jobs import LeaseLost
 from service.storage.store import Store
 from tests.linked import LINKS, counts, hashed, link_rows, named
 from tests.storage.conftest import Stored
@@ -178,6 +179,27 @@ async def test_a_refused_deletion_that_died_is_taken_back(
     assert await replica.get("acme", restricted)
     assert await replica.get("acme", changed)
     assert await named(stored.database, contact) == 3 * ROWS
+
+
+async def test_a_leased_job_is_nobody_elses_until_its_time_has_passed(
+    stored: Stored, replica: Store, contact: str
+) -> None:
+    """Neither a sweeper nor a repeated call takes it; afterwards one of them does, and the first has lost it."""
+    jobs = replica._deletions.jobs
+    await jobs.open("acme", contact, None)
+    await stored.database.contacts.delete_one({"_id": contact})
+    first = await jobs.lease("acme", contact)
+    assert first
+    for take in (jobs.lease, jobs.take_open, jobs.take_due):
+        assert await take("acme", contact) is None
+    await lease_passed(stored)
+    taken = await asyncio.gather(*(take("acme", contact) for take in (jobs.take_open, jobs.take_due) * 4))
+    [second] = [job for job in taken if job]
+    assert second.owner != first.owner
+    for change in (jobs.finish, jobs.release):
+        with pytest.raises(LeaseLost):
+            await change(first)
+    assert (await jobs.finish(second)).finished_at
 
 
 async def test_a_job_that_a_call_joins_is_not_taken_back_under_it(

@@ -115,6 +115,24 @@ async def test_a_child_that_comes_while_parents_go_is_found(stored: Stored, besi
     assert await stored.database.notes.count_documents({}) == 0
 
 
+async def test_the_job_is_written_before_the_contact_goes(stored: Stored, beside: Beside) -> None:
+    """At each step there is a job; the contact goes between the first and the second."""
+    seen: list[tuple[Step, int, int]] = []
+
+    def look(step: Step) -> None:
+        seen.append((step, beside.deletions.count_documents({}), beside.contacts.count_documents({})))
+
+    async with replica(stored.database, reached=look) as store:
+        await store.delete("acme", await contact_of(store, "acme"))
+    assert seen == [
+        (Step.OPENED, 1, 1),
+        (Step.REMOVED, 1, 0),
+        (Step.LEASED, 1, 0),
+        (Step.CLEAN, 1, 0),
+        (Step.FINISHED, 1, 0),
+    ]
+
+
 async def test_a_restricted_contact_stays_as_it_is(stored: Stored) -> None:
     """DeleteRestricted names collection and count; contact, rows and jobs are as before."""
     async with replica(stored.database) as store:
