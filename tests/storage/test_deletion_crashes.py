@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +115,14 @@ async def lease_passed(stored: Stored) -> None:
     await stored.database.deletions.update_many({}, [{"$set": {"due_at": "$started_at"}}])
 
 
+async def asleep(pid: int) -> None:
+    """Returns when the process is stopped by its signal."""
+    async with asyncio.timeout(30):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who is stopped")
 @pytest.mark.parametrize("step", [Step.LEASED, Step.NOTED, Step.CLEARED, Step.CLEAN])
 async def test_an_owner_that_slept_does_no_harm_when_it_wakes(
     stored: Stored, mongodb_uri: str, replica: Store, contact: str, step: Step
@@ -122,6 +131,7 @@ async def test_an_owner_that_slept_does_no_harm_when_it_wakes(
     before = await kept_rows(stored, contact)
     process = await dying(mongodb_uri, stored, contact, step, number="SIGSTOP")
     try:
+        await asleep(process.pid)
         receipt = await converged(stored, replica, contact)
     finally:
         process.send_signal(signal.SIGCONT)
@@ -184,7 +194,7 @@ async def test_a_refused_deletion_that_died_is_taken_back(
 async def test_a_leased_job_is_nobody_elses_until_its_time_has_passed(
     stored: Stored, replica: Store, contact: str
 ) -> None:
-    """Neither a sweeper nor a repeated call takes it; afterwards one of them does, and the first has lost it."""
+    """Neither a sweeper nor a repeated call takes it; afterwards one does, and the first has lost it."""
     jobs = replica._deletions.jobs
     await jobs.open("acme", contact, None)
     await stored.database.contacts.delete_one({"_id": contact})

@@ -134,8 +134,9 @@ async def test_the_job_is_written_before_the_contact_goes(stored: Stored, beside
 
 
 async def test_a_restricted_contact_stays_as_it_is(stored: Stored) -> None:
-    """DeleteRestricted names collection and count; contact, rows and jobs are as before."""
-    async with replica(stored.database) as store:
+    """DeleteRestricted names collection and count; contact and rows are as before, and no job was begun."""
+    steps: list[Step] = []
+    async with replica(stored.database, reached=steps.append) as store:
         contact = await contact_of(store, "acme")
         await link_rows(stored.database, "acme", contact, 2)
         await stored.database.invoices.insert_many(
@@ -148,6 +149,7 @@ async def test_a_restricted_contact_stays_as_it_is(stored: Stored) -> None:
         with pytest.raises(DeleteRestricted) as caught:
             await store.delete("acme", contact)
         assert caught.value.metadata == {"collection": "invoices", "count": "2"}
+        assert steps == []
         assert await store.get("acme", contact)
         assert await named(stored.database, contact) == 3 * 2
         assert await stored.database.deletions.count_documents({}) == 0

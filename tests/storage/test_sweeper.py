@@ -1,5 +1,6 @@
 """The sweeper of a replica: late rows, jobs that were left, and collections that refuse."""
 
+import asyncio
 from datetime import timedelta
 
 from service.domain.contact import Draft
@@ -10,16 +11,16 @@ from tests.storage.conftest import Stored
 
 async def test_late_rows_are_swept_and_counted(stored: Stored) -> None:
     """A row that another service writes after the end goes at the next sweep; the end stays what it was."""
-    sweeps = (timedelta(0), timedelta(milliseconds=1), timedelta(days=1))
+    sweeps = (timedelta(seconds=1), timedelta(days=1))
     async with replica(stored.database, late_sweeps=sweeps) as store:
         contact = await contact_of(store, "acme")
         await link_rows(stored.database, "acme", contact, 1)
         first = await store.delete("acme", contact)
         assert first
         await link_rows(stored.database, "acme", contact, 5)
-        await stored.database.deletions.update_one({"_id": contact}, {"$set": {"due_at": first.finished_at}})
-        await swept(store)
-        assert await named(stored.database, contact) == 0
+        async with asyncio.timeout(30):
+            while await named(stored.database, contact):
+                await swept(store)
         again = await store.delete("acme", contact, allow_missing=True)
         assert again
         assert again.finished_at == first.finished_at
