@@ -23,13 +23,14 @@ from service.rpc.lifetime import serve
 from service.rpc.listening import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid
+from service.storage.linked_rows import LinkedFileInvalid
 
 log = logging.getLogger(__name__)
 
 # -P: not from a folder that happens to be the current one.
 _WORKER = (sys.executable, "-P", "-m", "service", "worker")
 _MARGIN_SECONDS = 5.0
-_EXPECTED_OF_A_WORKER = (CannotServe, ConfigInvalid, MongodbUriInvalid, TokenFileInvalid)
+_EXPECTED_OF_A_WORKER = (CannotServe, ConfigInvalid, LinkedFileInvalid, MongodbUriInvalid, TokenFileInvalid)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,6 +46,7 @@ def _serve(options: argparse.Namespace) -> None:
     config = config_of(options)
     listening.certificates(config)
     listening.credentials(config)
+    server.rules(config)
     if config.workers == 1:
         _serve_alone(config)
     else:
