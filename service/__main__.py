@@ -16,12 +16,14 @@ from service.rpc.listening import CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid
 from service.storage.indexes import CannotMigrate
+from service.storage.linked_rows import LinkedFileInvalid
 from service.storage.mongod import MongodUnavailable
 
 _EXPECTED = (
     CannotMigrate,
     CannotServe,
     ConfigInvalid,
+    LinkedFileInvalid,
     MongodUnavailable,
     MongodbUriInvalid,
     OpsPortUnusable,

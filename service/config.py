@@ -112,6 +112,10 @@ class Config(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on")
 
+    linked: Path | None = Field(
+        None, description="TOML file of the collections whose rows go with a contact (docs/deletion.md)"
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

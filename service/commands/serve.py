@@ -28,13 +28,21 @@ from service.rpc.lifetime import serve
 from service.rpc.listening import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid
+from service.storage.linked_rows import LinkedFileInvalid
 
 log = logging.getLogger(__name__)
 
 # -P: not from a folder that happens to be the current one.
 _WORKER = (sys.executable, "-P", "-m", "service", "worker")
 _MARGIN_SECONDS = 5.0
-_EXPECTED_OF_A_WORKER = (CannotServe, ConfigInvalid, MongodbUriInvalid, OpsPortUnusable, TokenFileInvalid)
+_EXPECTED_OF_A_WORKER = (
+    CannotServe,
+    ConfigInvalid,
+    LinkedFileInvalid,
+    MongodbUriInvalid,
+    OpsPortUnusable,
+    TokenFileInvalid,
+)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,6 +60,7 @@ def _serve(options: argparse.Namespace) -> None:
     listening.credentials(config)
     if config.ops_address:
         endpoints.check(config.ops_address)
+    server.rules(config)
     if config.workers == 1:
         _serve_alone(config)
     else:

@@ -4,7 +4,7 @@ ServiceError
 ├── who and what:  CredentialsMissing, CredentialsInvalid, ScopeMissing, AccountNotAllowed, ContactNotOwned
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
-├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken
+├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, DeleteRestricted
 └── weather:       RateLimited, ExportSlotsFull, ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown,
                    Internal
 """
@@ -156,6 +156,16 @@ class RateLimited(ServiceError):
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message, retry_after=retry_after if math.isfinite(retry_after) else None)
+
+
+class DeleteRestricted(ServiceError):
+    code, reason = "FAILED_PRECONDITION", "DELETE_RESTRICTED"
+
+    def __init__(self, collection: str, count: int) -> None:
+        super().__init__(
+            "Linked data forbids the deletion; remove it first.",
+            metadata={"collection": collection, "count": str(count)},
+        )
 
 
 class ExportSlotsFull(ServiceError):

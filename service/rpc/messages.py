@@ -88,12 +88,21 @@ def known_value(field: str, value: int, known: Sequence[int]) -> None:
 
 
 def receipt(deletion: Receipt) -> deletion_pb2.DeletionReceipt:
-    return deletion_pb2.DeletionReceipt(
+    message = deletion_pb2.DeletionReceipt(
         id=deletion.id,
-        state=deletion_pb2.DELETION_STATE_COMPLETE,
+        state=deletion_pb2.DELETION_STATE_RUNNING,
+        collections=[
+            deletion_pb2.CollectionCount(
+                collection=each.collection, deleted=each.deleted, unlinked=each.unlinked
+            )
+            for each in deletion.collections
+        ],
         started_at=timestamp(deletion.started_at),
-        finished_at=timestamp(deletion.finished_at),
     )
+    if deletion.finished_at:
+        message.state = deletion_pb2.DELETION_STATE_COMPLETE
+        message.finished_at.CopyFrom(timestamp(deletion.finished_at))
+    return message
 
 
 def timestamp(moment: datetime) -> Timestamp:

@@ -11,6 +11,7 @@ from grpc_health.v1.health import aio as health
 
 from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
+from service.domain.deletion import Rules
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.ops import memory
 from service.ops.audit import Trail
@@ -26,7 +27,7 @@ from service.rpc.servicer import Servicer
 from service.rpc.signers import Signers
 from service.rpc.slots import Slots
 from service.rpc.telemetry import Telemetry
-from service.storage import transcode
+from service.storage import linked_rows, transcode
 from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.store import Store
@@ -49,6 +50,11 @@ _OPTIONS = (
 )
 
 
+def rules(config: Config) -> Rules:
+    """What a deletion reaches, by --linked; raises LinkedFileInvalid."""
+    return Rules(links=linked_rows.read(config.linked) if config.linked else ())
+
+
 class Server:
     """The service on one address, whose port workers share. `start`, then `stop`; both once."""
 
@@ -57,7 +63,9 @@ class Server:
     ) -> None:
         self._config = config
         gate = Gate(seconds=config.store_timeout)
-        self.store = Store(connect(mongodb_uri), config.database, gate, batching=config.batching)
+        self.store = Store(
+            connect(mongodb_uri), config.database, gate, batching=config.batching, rules=rules(config)
+        )
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
         self.memory = memory.guard(config.memory_limit, config.workers)
         self.limits = Limits(
@@ -105,7 +113,8 @@ class Server:
         self.address = Address(self.address.host, port)
         await self._grpc.start()
         _spare_garbage_collection()
-        followed = [self.readiness.follow(), self.memory.follow(), self._boundary.follow()]
+        followed = [self.readiness.follow(), self.store.sweeper.follow()]
+        followed += [self.memory.follow(), self._boundary.follow()]
         if self.certificates:
             followed.append(self.certificates.follow())
         self._following = [asyncio.create_task(each) for each in followed]

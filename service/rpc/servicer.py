@@ -9,6 +9,7 @@ import grpc
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
 from service.domain import validation
+from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
 from service.rpc import exporting, framing, listing, messages
 from service.rpc.audited import Born
@@ -52,7 +53,11 @@ class Servicer(ContactServiceServicer):
         self, request: pb.DeleteContactRequest, context: Context
     ) -> pb.DeleteContactResponse:
         receipt = await self._store.delete(
-            current_account(), request.id, request.etag, allow_missing=request.allow_missing
+            current_account(),
+            request.id,
+            request.etag,
+            allow_missing=request.allow_missing,
+            patience=patience(context.time_remaining()),
         )
         return pb.DeleteContactResponse(id=request.id, receipt=messages.receipt(receipt) if receipt else None)
 

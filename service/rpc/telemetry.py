@@ -76,6 +76,7 @@ def _show_store(metrics: Metrics, store: Store, readiness: Readiness) -> None:
     metrics.read("contactservice_ensures_total", lambda: ensures[False], "found")
     for operation, sizes in store.batch_sizes.items():
         metrics.read("contactservice_batch_keys", partial(of_sizes, sizes, *_BATCH_KEYS), operation)
+    metrics.read("contactservice_deletion_jobs_open", lambda: store.sweeper.open_jobs)
     gate = store.gate
     seconds = Histogram(*_DATABASE_SECONDS)
     gate.took = seconds.observe

@@ -1,41 +1,193 @@
-"""Deletion for good: the job first, the contact second, so that a crash between the two leaves a trace.
+"""Deletion for good: the job first, the contact second, then the linked rows in batches that can be repeated.
 
-The job document holds the account, the contact's id and times, nothing of the person. A deletion that a
-crash left open is closed by the next call for the same contact.
+Whoever dies in between leaves an open job; whoever finds its time passed takes it and rolls forward. A batch
+is written into the job before it is begun: done twice it removes nothing more, and is counted once.
 """
 
-from datetime import datetime
+import asyncio
+import logging
+from typing import Any
 
-from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
-from service.domain.deletion import Receipt
+from service.domain import ids
+from service.domain.contact import Contact
+from service.domain.deletion import Receipt, Rules, Step
+from service.domain.errors import ContactNotFound, DeleteRestricted, EtagMismatch, ServiceError
+from service.domain.links import Action, Link
+from service.storage import indexes, rounds
+from service.storage.by_key import ContactsByKey
 from service.storage.documents import Document
 from service.storage.gate import Gate
+from service.storage.jobs import Batch, Job, Jobs, LeaseLost
+from service.storage.linked_rows import LinkedRows
+
+log = logging.getLogger(__name__)
+
+# A receipt is COMPLETE at once where there are no rows to wait for.
+_AS_LONG_AS_IT_TAKES = None
 
 
 class Deletions:
-    """The deletion jobs, one for each contact that was ever deleted, kept 90 days."""
+    """Deletes contacts with what is linked to them, and finishes what others began."""
 
-    def __init__(self, jobs: AsyncCollection[Document], gate: Gate) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, database: AsyncDatabase[Document], by_key: ContactsByKey, gate: Gate, rules: Rules
+    ) -> None:
+        self.jobs = Jobs(database[indexes.DELETIONS], gate, rules)
+        self.rows = LinkedRows(database, gate, rules.links)
+        self.rules = rules
+        self._contacts = database[indexes.CONTACTS]
+        self._by_key = by_key
         self._gate = gate
+        self._working: set[asyncio.Task[Receipt | None]] = set()
+        self._stopping = False
 
-    async def open(self, account: str, contact_id: str, now: datetime) -> None:
-        """Writes the job down. Deletions of one contact at once share it, and it counts them."""
-        opened = {"$setOnInsert": {"account": account, "started_at": now}, "$inc": {"holders": 1}}
-        # By _id alone: only then does MongoDB itself try again when two upserts meet (else E11000).
-        await self._gate.run(lambda: self._jobs.update_one({"_id": contact_id}, opened, upsert=True))
+    async def delete(
+        self, account: str, contact_id: str, etag: str, patience: float, *, allow_missing: bool
+    ) -> Receipt | None:
+        """See Store.delete."""
+        answer_by = asyncio.get_running_loop().time() + patience
+        if allow_missing and contact_id and not ids.is_wellformed(contact_id):
+            return None
+        for attempt in range(rounds.ROUNDS):
+            found = await self._by_key.by_id(account, ids.owned(account, contact_id))
+            if found is None:
+                break
+            if await self._remove(account, found.contact, etag):
+                self.rules.reached(Step.REMOVED)
+                job = await self.jobs.lease(account, contact_id)
+                return await self._answered(job, account, contact_id, answer_by)
+            # Deleted by somebody else, or it has another fingerprint now.
+            await rounds.pause(attempt)
+        job = await self.jobs.take_open(account, contact_id)
+        if not allow_missing:
+            if job:
+                self._begun(job)
+            raise ContactNotFound
+        return await self._answered(job, account, contact_id, answer_by)
 
-    async def withdraw(self, account: str, contact_id: str) -> None:
-        """Lets go of a job whose contact turned out to stay; the last one takes it back."""
-        unfinished = {"_id": contact_id, "account": account, "finished_at": None}
-        await self._gate.run(lambda: self._jobs.update_one(unfinished, {"$inc": {"holders": -1}}))
-        await self._gate.run(lambda: self._jobs.delete_one(unfinished | {"holders": {"$lte": 0}}))
+    async def take_due(self, account: str, contact_id: str) -> "asyncio.Task[Receipt | None] | None":
+        """The work on a job whose time has passed, begun; None when another replica was faster."""
+        job = await self.jobs.take_due(account, contact_id)
+        return self._begun(job) if job else None
 
-    async def close(self, account: str, contact_id: str, now: datetime) -> Receipt | None:
-        """The receipt of a contact that is gone, finished now if it was not; None when none was deleted."""
-        unfinished = {"_id": contact_id, "account": account, "finished_at": None}
-        finished = {"$set": {"finished_at": now}, "$unset": {"holders": 1}}
-        await self._gate.run(lambda: self._jobs.update_one(unfinished, finished))
-        job = await self._gate.run(lambda: self._jobs.find_one({"_id": contact_id, "account": account}))
-        return Receipt(contact_id, job["started_at"], job["finished_at"]) if job else None
+    async def stop(self) -> None:
+        """Returns when no job is worked on any more: each is given back after its batch."""
+        self._stopping = True
+        while self._working:
+            await asyncio.wait(self._working)
+
+    async def _remove(self, account: str, found: Contact, etag: str) -> bool:
+        if etag and etag != found.etag:
+            raise EtagMismatch
+        await self.rows.check_unrestricted(account, found.id)
+        await self.jobs.open(account, found.id, found.rev if etag else None)
+        self.rules.reached(Step.OPENED)
+        try:
+            # Again, as late as can be: a row that comes after this look does not forbid any more.
+            await self.rows.check_unrestricted(account, found.id)
+        except DeleteRestricted:
+            await self.jobs.withdraw(account, found.id)
+            raise
+        removed = await self._removed(account, found, found.rev if etag else None)
+        if etag and not removed and await self._by_key.by_id(account, found.id):
+            await self.jobs.withdraw(account, found.id)
+            raise EtagMismatch
+        return removed
+
+    async def _removed(self, account: str, found: Contact, rev: int | None) -> bool:
+        # With the fingerprint, as every write: it is what a sharded cluster routes by.
+        key: dict[str, Any] = {"_id": found.id, "account": account, "fingerprint": found.fingerprint}
+        guard = {} if rev is None else {"rev": rev}
+        result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
+        return result.deleted_count == 1
+
+    async def _answered(
+        self, job: Job | None, account: str, contact_id: str, answer_by: float
+    ) -> Receipt | None:
+        if job:
+            work = self._begun(job)
+            patience = max(0.0, answer_by - asyncio.get_running_loop().time())
+            await asyncio.wait({work}, timeout=patience if self.rows.cleared else _AS_LONG_AS_IT_TAKES)
+            if work.done() and (receipt := work.result()):
+                return receipt
+        return await self.jobs.receipt(account, contact_id)
+
+    def _begun(self, job: Job) -> "asyncio.Task[Receipt | None]":
+        self.rules.reached(Step.LEASED)
+        work = asyncio.create_task(self._work(job))
+        self._working.add(work)
+        work.add_done_callback(self._working.discard)
+        return work
+
+    async def _work(self, job: Job) -> Receipt | None:
+        try:
+            return await self._finished(job)
+        except LeaseLost:
+            return None
+        except (ServiceError, PyMongoError) as error:
+            # Nothing is lost: the job is taken again when its time has passed.
+            log.warning("a deletion waits", extra={"account": job.account, "error": type(error).__name__})
+            return None
+
+    async def _finished(self, job: Job) -> Receipt | None:
+        if not await self._is_gone(job):
+            return None
+        if job.batch:
+            job = await self._recounted(job, job.batch)
+        is_clean = False
+        while not is_clean:
+            is_clean = True
+            for link in self.rows.cleared:
+                job = await self.jobs.keep(job)
+                while row_ids := await self._some(link, job):
+                    is_clean = False
+                    job = await self._cleared(job, link, row_ids)
+                    if self._stopping:
+                        await self.jobs.release(job)
+                        return None
+        self.rules.reached(Step.CLEAN)
+        receipt = await self.jobs.finish(job)
+        self.rules.reached(Step.FINISHED)
+        return receipt
+
+    async def _is_gone(self, job: Job) -> bool:
+        """True once there is no contact any more. One that stays, or was brought back, ends the job."""
+        while found := await self._by_key.by_id(job.account, job.contact_id):
+            if job.finished_at:
+                await self.jobs.finish(job, sweep=False)
+                return False
+            if job.rev not in {None, found.contact.rev} or await self._is_restricted(job):
+                await self.jobs.drop(job)
+                return False
+            if await self._removed(job.account, found.contact, job.rev):
+                return True
+        return True
+
+    async def _is_restricted(self, job: Job) -> bool:
+        try:
+            await self.rows.check_unrestricted(job.account, job.contact_id)
+        except DeleteRestricted:
+            return True
+        return False
+
+    async def _some(self, link: Link, job: Job) -> list[Any]:
+        return await self.rows.some(link, job.account, job.contact_id, self.rules.batch_rows)
+
+    async def _cleared(self, job: Job, link: Link, row_ids: list[Any]) -> Job:
+        job = await self.jobs.note(job, Batch(link, row_ids))
+        self.rules.reached(Step.NOTED)
+        rows = await self.rows.clear(link, job.account, job.contact_id, row_ids)
+        self.rules.reached(Step.CLEARED)
+        job = await self.jobs.count(job, link, rows)
+        self.rules.reached(Step.COUNTED)
+        return job
+
+    async def _recounted(self, job: Job, batch: Batch) -> Job:
+        # Nobody knows how far its first owner came: what is cleared now was cleared by one of the two.
+        await self.rows.clear(batch.link, job.account, job.contact_id, batch.row_ids)
+        there = await self.rows.count_there(batch.link, job.account, batch.row_ids)
+        was_removed = batch.link.action == Action.CASCADE
+        return await self.jobs.count(job, batch.link, len(batch.row_ids) - there if was_removed else there)

@@ -11,6 +11,7 @@ from service.domain.limits import DELETION_KEPT_DAYS
 CONTACTS = "contacts"
 DELETIONS = "deletions"
 SETTINGS = "settings"
+OWN_COLLECTIONS = (CONTACTS, DELETIONS, SETTINGS)
 
 BY_ID = "_id_"
 IDENTITY = "account_fingerprint_trusted"
@@ -30,7 +31,10 @@ WANTED: dict[str, list[IndexModel]] = {
         IndexModel(KEYS[IDENTITY], name=IDENTITY, unique=True),
         IndexModel(KEYS[TERMS], name=TERMS),
     ],
-    DELETIONS: [IndexModel([("finished_at", 1)], name=_EXPIRY, expireAfterSeconds=DELETION_KEPT_DAYS * _DAY)],
+    DELETIONS: [
+        IndexModel([("finished_at", 1)], name=_EXPIRY, expireAfterSeconds=DELETION_KEPT_DAYS * _DAY),
+        IndexModel([("due_at", 1)], name="due_at"),
+    ],
 }
 
 

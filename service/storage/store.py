@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -13,17 +12,16 @@ from pymongo.read_concern import ReadConcern
 
 from service.domain import identity, ids, update
 from service.domain.contact import Contact, Draft
-from service.domain.deletion import Receipt
+from service.domain.deletion import Receipt, Rules
 from service.domain.encoding import Encoder
 from service.domain.errors import (
     ContactNotFound,
-    EtagMismatch,
     FingerprintTaken,
     StoreUnavailable,
     WriteConflict,
 )
 from service.domain.filters import Selection
-from service.storage import indexes, rounds, transcode
+from service.storage import clock, indexes, rounds, transcode
 from service.storage.births import Births
 from service.storage.by_key import ContactsByKey
 from service.storage.deletion import Deletions
@@ -32,6 +30,7 @@ from service.storage.gate import Gate
 from service.storage.queries import query
 from service.storage.replies import Reply, ask
 from service.storage.scan import Part, scan
+from service.storage.sweeper import Sweeper
 from service.storage.transcode import Matches, Records, Transcoder
 
 __all__ = ["Store", "StoredContact"]
@@ -39,6 +38,8 @@ __all__ = ["Store", "StoredContact"]
 _UNBOUNDED = 2**63 - 1
 # 160 bits.
 _RANDOM_CHARACTERS = 32
+_UNHURRIED_SECONDS = 10.0
+_NOTHING_LINKED = Rules()
 _MIGRATE = "the index {} is missing; run `contactservice migrate`"
 
 
@@ -49,7 +50,7 @@ class Store:
     while the unique index is missing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it stands on, and how it works)
         self,
         client: AsyncMongoClient[Document],
         database: str,
@@ -57,6 +58,7 @@ class Store:
         *,
         batching: bool = True,
         transcoder: Transcoder = transcode.BEST,
+        rules: Rules = _NOTHING_LINKED,
     ) -> None:
         self._client = client
         self._database = client.get_database(
@@ -68,9 +70,10 @@ class Store:
         )
         self._contacts: AsyncCollection[Document] = self._database[indexes.CONTACTS]
         self._settings: AsyncCollection[Document] = self._database[indexes.SETTINGS]
-        self._deletions = Deletions(self._database[indexes.DELETIONS], gate)
         self._gate = gate
         self._by_key = ContactsByKey(self._contacts, gate, transcoder, batching=batching)
+        self._deletions = Deletions(self._database, self._by_key, gate, rules)
+        self.sweeper = Sweeper(self._deletions)
         self._births = Births(self._by_key)
         self._transcoder = transcoder
         # How often EnsureContact created, and how often it found.
@@ -126,7 +129,7 @@ class Store:
         for attempt in range(rounds.ROUNDS):
             stored = await self.get(account, contact_id)
             before = stored.contact
-            after = update.applied(before, change, _now())
+            after = update.applied(before, change, clock.now())
             if after is before:
                 return stored
             changed = StoredContact.of(account, after)
@@ -136,27 +139,21 @@ class Store:
         raise WriteConflict
 
     async def delete(
-        self, account: str, contact_id: str, etag: str = "", *, allow_missing: bool = False
+        self,
+        account: str,
+        contact_id: str,
+        etag: str = "",
+        *,
+        allow_missing: bool = False,
+        patience: float = _UNHURRIED_SECONDS,
     ) -> Receipt | None:
-        """Deletes for good. None only with `allow_missing`, for a contact that was never deleted here.
+        """Deletes for good, with what is linked. None only with `allow_missing`, when no receipt is kept.
 
-        Raises InvalidField (empty id), ContactNotOwned, ContactNotFound or EtagMismatch.
+        Waits `patience` seconds for the linked rows; the receipt has an end when they are gone. Raises
+        InvalidField (empty id), ContactNotOwned, ContactNotFound, EtagMismatch or DeleteRestricted.
         """
         self._check_writable()
-        if allow_missing and contact_id and not ids.is_wellformed(contact_id):
-            return None
-        for attempt in range(rounds.ROUNDS):
-            found = await self._by_key.by_id(account, ids.owned(account, contact_id))
-            if found is None:
-                break
-            if await self._remove(account, found.contact, etag):
-                return await self._deletions.close(account, contact_id, _now())
-            # Deleted by somebody else, or it has another fingerprint now.
-            await rounds.pause(attempt)
-        receipt = await self._deletions.close(account, contact_id, _now())
-        if not allow_missing:
-            raise ContactNotFound
-        return receipt
+        return await self._deletions.delete(account, contact_id, etag, patience, allow_missing=allow_missing)
 
     def record(self, stored: StoredContact, encoder: Encoder) -> bytes:
         """The contact as one record of a format."""
@@ -209,7 +206,8 @@ class Store:
         return made
 
     async def close(self) -> None:
-        """Waits for the operations under way, then closes the client."""
+        """Gives deletions under way back, waits for the operations under way, then closes the client."""
+        await self._deletions.stop()
         await self._gate.drained()
         await self._client.close()
 
@@ -229,19 +227,6 @@ class Store:
                 raise FingerprintTaken(taken.id) from error
             return False
         return result.matched_count == 1
-
-    async def _remove(self, account: str, found: Contact, etag: str) -> bool:
-        if etag and etag != found.etag:
-            raise EtagMismatch
-        await self._deletions.open(account, found.id, _now())
-        # With the fingerprint, as every write: it is what a sharded cluster routes by.
-        key: dict[str, Any] = {"_id": found.id, "account": account, "fingerprint": found.fingerprint}
-        guard = {"rev": found.rev} if etag else {}
-        result = await self._gate.run(lambda: self._contacts.delete_one(key | guard))
-        if etag and not result.deleted_count and await self._by_key.by_id(account, found.id):
-            await self._deletions.withdraw(account, found.id)
-            raise EtagMismatch
-        return result.deleted_count == 1
 
     def _scan(
         self, selection: Selection, opened: Callable[[Reply], Iterable[Part]], after: str, limit: int
@@ -268,8 +253,3 @@ class Store:
 
 def _check(selection: Selection) -> Matches:
     return selection.filter.matches if selection.filter.may_collide else None
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

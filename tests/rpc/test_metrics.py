@@ -201,6 +201,7 @@ async def test_the_database_is_watched(watched: Watched) -> None:
     assert growth.of("contactservice_database_seconds_count") >= 1
     assert growth.of("contactservice_database_seconds_sum") > 0
     now = await samples(watched.server.telemetry.ops_address)
+    assert now.of("contactservice_deletion_jobs_open") >= 0
     assert now.of("contactservice_database_up") == 1
     assert now.of("contactservice_database_slots") == 64
 

@@ -80,8 +80,11 @@ async def test_every_command_on_contacts_names_its_account(watched: tuple[Store,
 
 
 def queries_of(command: dict[str, Any]) -> list[dict[str, Any]]:
-    if "contacts" not in {command.get("find"), command.get("update"), command.get("delete")}:
-        return command.get("documents", []) if command.get("insert") == "contacts" else []
+    name = command["name"]
+    if command.get(name) != "contacts":
+        return []
+    if name == "insert":
+        return list(command.get("documents", []))
     statements = command.get("updates", []) + command.get("deletes", [])
     return [command["filter"]] if "filter" in command else [statement["q"] for statement in statements]
 

@@ -190,16 +190,22 @@ class ContactServiceServicer(object):
 
     def DeleteContact(self, request, context):
         """Deletes a contact for ever and returns a receipt, which is kept for 90 days and holds no personal data.
-        While no linked collections are configured, the receipt is COMPLETE and its list of collections is empty.
+
+        Rows of linked collections (a setting of the server) are removed, no longer name the contact, or forbid
+        its deletion. The contact is gone when this answers. The answer waits for the rows, at most 10 seconds and
+        until a second before the caller's deadline: then the receipt is RUNNING and the work goes on, whatever
+        becomes of the replica. While no collections are linked, the receipt is COMPLETE and names none.
 
         The id is never given out again. The fingerprint is free again; a contact that is created with it has a
         new id.
 
         A repeated call has CONTACT_NOT_FOUND. With `allow_missing` it is idempotent: it returns the id, and the
-        receipt of the deletion while that is kept.
+        receipt of the deletion as it is by now, while that is kept. A call that failed without an answer may still
+        be carried out.
 
-        Errors: CONTACT_NOT_FOUND (absent, deleted or malformed), CONTACT_NOT_OWNED, ETAG_MISMATCH, INVALID_FIELD
-        (the id is empty). Scope: `delete`.
+        Errors: CONTACT_NOT_FOUND (absent, deleted or malformed), CONTACT_NOT_OWNED, ETAG_MISMATCH,
+        DELETE_RESTRICTED (linked data forbids it; nothing is changed), INVALID_FIELD (the id is empty). Scope:
+        `delete`.
 
         Example: {"id": "ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R", "allowMissing": true}
         """

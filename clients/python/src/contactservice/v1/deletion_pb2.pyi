@@ -31,7 +31,7 @@ class _DeletionStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     DELETION_STATE_RUNNING: _DeletionState.ValueType  # 1
     """The contact is gone; linked documents are still being removed."""
     DELETION_STATE_COMPLETE: _DeletionState.ValueType  # 2
-    """All is gone."""
+    """A look at all linked collections found no row left, after the contact was gone."""
 
 class DeletionState(_DeletionState, metaclass=_DeletionStateEnumTypeWrapper):
     """How far a deletion is."""
@@ -41,7 +41,7 @@ DELETION_STATE_UNSPECIFIED: DeletionState.ValueType  # 0
 DELETION_STATE_RUNNING: DeletionState.ValueType  # 1
 """The contact is gone; linked documents are still being removed."""
 DELETION_STATE_COMPLETE: DeletionState.ValueType  # 2
-"""All is gone."""
+"""A look at all linked collections found no row left, after the contact was gone."""
 Global___DeletionState: typing_extensions.TypeAlias = DeletionState
 
 @typing.final
@@ -58,11 +58,12 @@ class DeletionReceipt(google.protobuf.message.Message):
     id: builtins.str
     """The deletion's own id, unlike that of the contact."""
     state: Global___DeletionState.ValueType
-    """How far the deletion is. COMPLETE at once while no linked collections are configured."""
+    """How far the deletion is. COMPLETE at once while no collections are linked."""
     @property
     def collections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CollectionCount]:
-        """What happened in each linked collection, in the order of the configuration. Empty while none is
-        configured.
+        """What happened in each linked collection so far, in the order of the configuration; where an action forbids
+        deletions, all counts are 0. Grows after COMPLETE when rows were written late and swept. Empty while no
+        collections are linked.
         """
 
     @property
@@ -71,7 +72,7 @@ class DeletionReceipt(google.protobuf.message.Message):
 
     @property
     def finished_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When all was gone, in milliseconds. Absent until then."""
+        """When all was gone, in milliseconds. Absent until then; rows that are swept later do not change it."""
 
     def __init__(
         self,

@@ -67,7 +67,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_ID_TAKEN: _ErrorReason.ValueType  # 19
     """ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint."""
     ERROR_REASON_DELETE_RESTRICTED: _ErrorReason.ValueType  # 20
-    """FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count`."""
+    """FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
+    10000).
+    """
     ERROR_REASON_MERGE_NOT_ALLOWED: _ErrorReason.ValueType  # 21
     """FAILED_PRECONDITION: a merge needs an untrusted source and a trusted target, and these are not."""
     ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 22
@@ -142,7 +144,9 @@ ERROR_REASON_FINGERPRINT_TAKEN: ErrorReason.ValueType  # 18
 ERROR_REASON_ID_TAKEN: ErrorReason.ValueType  # 19
 """ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint."""
 ERROR_REASON_DELETE_RESTRICTED: ErrorReason.ValueType  # 20
-"""FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count`."""
+"""FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
+10000).
+"""
 ERROR_REASON_MERGE_NOT_ALLOWED: ErrorReason.ValueType  # 21
 """FAILED_PRECONDITION: a merge needs an untrusted source and a trusted target, and these are not."""
 ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 22

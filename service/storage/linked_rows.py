@@ -1,0 +1,116 @@
+"""Rows of other services that name a contact: counted, listed, removed or unlinked, by account and contact.
+
+Knows nothing of jobs. Every query names account and contact; texts are compared byte by byte, whatever
+collation a collection has.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pymongo import ReadPreference
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.collation import Collation
+from pymongo.read_concern import ReadConcern
+
+from service.domain import links
+from service.domain.errors import DeleteRestricted
+from service.domain.links import Action, Link, LinksInvalid
+from service.storage import indexes, unlinking
+from service.storage.documents import Document
+from service.storage.gate import Gate
+
+_MOST_COUNTED = 10_000
+_BYTEWISE = Collation("simple")
+
+
+class LinkedFileInvalid(Exception):
+    """--linked names a file that cannot be used; the sentence says where it is wrong."""
+
+
+def read(file: Path) -> tuple[Link, ...]:
+    """The links of a file; raises LinkedFileInvalid."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkedFileInvalid(f"--linked {file}: cannot be read as text") from error
+    try:
+        return links.parsed(text, indexes.OWN_COLLECTIONS)
+    except LinksInvalid as error:
+        raise LinkedFileInvalid(f"--linked {file}: {error}") from error
+
+
+class LinkedRows:
+    """The linked collections of one database."""
+
+    def __init__(self, database: AsyncDatabase[Document], gate: Gate, configured: tuple[Link, ...]) -> None:
+        self._database = database
+        self._gate = gate
+        self._links = configured
+        self._restricting = [link for link in configured if link.action == Action.RESTRICT]
+        self.cleared = tuple(link for link in configured if link.action != Action.RESTRICT)
+
+    async def check_unrestricted(self, account: str, contact_id: str) -> None:
+        """Raises DeleteRestricted for the first link whose rows forbid that the contact goes."""
+        for link in self._restricting:
+            if rows := await self._count(link, account, contact_id):
+                raise DeleteRestricted(link.collection, rows)
+
+    async def some(self, link: Link, account: str, contact_id: str, most: int) -> list[Any]:
+        """The `_id`s of up to `most` rows that name the contact, also of those no majority holds yet."""
+        rows, named = self._rows(link), _naming(link, account, contact_id)
+        found = self._gate.run(
+            lambda: rows.find(named, ["_id"], limit=most, batch_size=most + 1, collation=_BYTEWISE).to_list()
+        )
+        return [row["_id"] for row in await found]
+
+    async def clear(self, link: Link, account: str, contact_id: str, row_ids: list[Any]) -> int:
+        """Removes or unlinks those of the rows that still name the contact; how many that were."""
+        rows = self._rows(link)
+        named = _naming(link, account, contact_id) | {"_id": {"$in": row_ids}}
+        if link.action == Action.CASCADE:
+            removed = await self._gate.run(lambda: rows.delete_many(named, collation=_BYTEWISE))
+            return removed.deleted_count
+        change = unlinking.without(link.contact_field, contact_id)
+        changed = await self._gate.run(lambda: rows.update_many(named, change, collation=_BYTEWISE))
+        return changed.modified_count
+
+    async def count_there(self, link: Link, account: str, row_ids: list[Any]) -> int:
+        """How many of the rows exist, whatever they name."""
+        there = {link.account_field: account, "_id": {"$in": row_ids}}
+        rows = self._rows(link)
+        return await self._gate.run(lambda: rows.count_documents(there, collation=_BYTEWISE))
+
+    async def unindexed(self) -> AsyncIterator[str]:
+        """For each link whose rows could only be found by reading a whole collection: how to mend that."""
+        for link in self._links:
+            rows = self._rows(link)
+            found: Mapping[str, Any] = await self._gate.run(rows.index_information)
+            if not any(_serves(index, link) for index in found.values()):
+                yield (
+                    f"db.getCollection({link.collection!r}).createIndex("
+                    f"{{{link.account_field!r}: 1, {link.contact_field!r}: 1}})"
+                )
+
+    async def _count(self, link: Link, account: str, contact_id: str) -> int:
+        rows, named = self._rows(link), _naming(link, account, contact_id)
+        return await self._gate.run(
+            lambda: rows.count_documents(named, limit=_MOST_COUNTED, collation=_BYTEWISE)
+        )
+
+    def _rows(self, link: Link) -> AsyncCollection[Document]:
+        return self._database.get_collection(
+            link.collection, read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local")
+        )
+
+
+def _naming(link: Link, account: str, contact_id: str) -> Document:
+    return {link.account_field: account, link.contact_field: contact_id}
+
+
+def _serves(index: Mapping[str, Any], link: Link) -> bool:
+    keys = [name for name, _ in index["key"]]
+    by_contact = keys[0] == link.contact_field
+    by_both = set(keys[:2]) == {link.account_field, link.contact_field}
+    return (by_contact or by_both) and not index.get("partialFilterExpression") and not index.get("collation")

@@ -1,0 +1,88 @@
+"""The sweeper of a replica: late rows, jobs that were left, and collections that refuse."""
+
+import asyncio
+from datetime import timedelta
+
+from service.domain.contact import Draft
+from service.storage.documents import to_document
+from tests.linked import contact_of, counts, link_rows, named, replica, swept
+from tests.storage.conftest import Stored
+
+
+async def test_late_rows_are_swept_and_counted(stored: Stored) -> None:
+    """A row that another service writes after the end goes at the next sweep; the end stays what it was."""
+    sweeps = (timedelta(seconds=1), timedelta(days=1))
+    async with replica(stored.database, late_sweeps=sweeps) as store:
+        contact = await contact_of(store, "acme")
+        await link_rows(stored.database, "acme", contact, 1)
+        first = await store.delete("acme", contact)
+        assert first
+        await link_rows(stored.database, "acme", contact, 5)
+        async with asyncio.timeout(30):
+            while await named(stored.database, contact):
+                await swept(store)
+        again = await store.delete("acme", contact, allow_missing=True)
+        assert again
+        assert again.finished_at == first.finished_at
+        assert counts(again) == {"messages": (6, 0), "notes": (6, 0), "tasks": (0, 6), "invoices": (0, 0)}
+
+
+async def test_the_last_sweep_leaves_nothing_due(stored: Stored) -> None:
+    """Each sweep names the next one; after the last the job waits for nothing but its expiry."""
+    async with replica(stored.database, late_sweeps=(timedelta(0), timedelta(hours=1))) as store:
+        contact = await contact_of(store, "acme")
+        receipt = await store.delete("acme", contact)
+        assert receipt
+        assert receipt.finished_at
+        job = await stored.database.deletions.find_one({"_id": contact})
+        assert job
+        # Read without a time zone.
+        assert job["due_at"] - job["finished_at"] == timedelta(hours=1)
+        past = {
+            "due_at": job["due_at"] - timedelta(hours=2),
+            "finished_at": job["finished_at"] - timedelta(hours=2),
+        }
+        await stored.database.deletions.update_one({"_id": contact}, {"$set": past})
+        await swept(store)
+        job = await stored.database.deletions.find_one({"_id": contact})
+        assert job
+        assert job.keys() == {"_id", "account", "started_at", "finished_at", "counts"}
+
+
+async def test_rows_of_a_contact_that_was_brought_back_are_not_swept(stored: Stored) -> None:
+    """A restored contact has its id again, and then rows that name it are none of a deletion's business."""
+    async with replica(stored.database, late_sweeps=(timedelta(hours=1),)) as store:
+        contact = (await store.create("acme", Draft(name="Ann")))[0].contact
+        await store.delete("acme", contact.id)
+        await stored.database.contacts.insert_one(to_document("acme", contact))
+        await link_rows(stored.database, "acme", contact.id, 1)
+        await stored.database.deletions.update_one({}, {"$set": {"due_at": contact.created_at}})
+        await swept(store)
+        assert await named(stored.database, contact.id) == 3
+        second = await store.delete("acme", contact.id)
+        assert second
+        assert counts(second)["notes"] == (1, 0)
+        assert await named(stored.database, contact.id) == 0
+
+
+async def test_a_collection_that_refuses_holds_up_only_its_own_deletion(stored: Stored) -> None:
+    """A collection whose validator forbids the change: that job waits, others end, later it ends, too."""
+    await stored.database.create_collection("tasks", validator={"assignees": {"$size": 2}})
+    async with replica(stored.database) as store:
+        stuck, free = await contact_of(store, "acme"), await contact_of(store, "acme")
+        await link_rows(stored.database, "acme", stuck, 1)
+        receipt = await store.delete("acme", stuck)
+        assert receipt
+        assert receipt.finished_at is None
+        ended = await store.delete("acme", free)
+        assert ended
+        assert ended.finished_at
+        await store.sweeper.look()
+        assert store.sweeper.open_jobs == 1
+        await stored.database.command("collMod", "tasks", validator={})
+        await stored.database.deletions.update_one({"_id": stuck}, {"$set": {"due_at": ended.started_at}})
+        await swept(store)
+        receipt = await store.delete("acme", stuck, allow_missing=True)
+        assert counts(receipt)["tasks"] == (0, 1)
+        await store.sweeper.look()
+        assert store.sweeper.open_jobs == 0
