@@ -22,21 +22,24 @@ class Running:
     address: str
     pid: int
     started_in: float
+    ops_address: str = ""
 
 
 @contextmanager
 def service(folder: Path, uri: str, tokens: Path, *settings: str) -> Iterator[Running]:
-    """`contactservice serve` with its default settings but these; its log goes into a file."""
+    """`contactservice serve` with an ops port, these and else default settings; its log goes into a file."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     flags = ("--address", "127.0.0.1:0", "--mongodb-uri", uri, "--tokens", str(tokens), *settings)
-    command = [sys.executable, "-m", "service", "serve", *flags, "--ready-file", str(ready)]
+    seen = ("--ops-address", "127.0.0.1:0", "--ready-file", str(ready))
+    command = [sys.executable, "-m", "service", "serve", *flags, *seen]
     with (folder / "service.log").open("ab") as log, _ended(command, stdout=log, stderr=log) as process:
         began = time.perf_counter()
         _wait(process, ready.exists, folder / "service.log")
         facts = json.loads(ready.read_text())
-        yield Running(facts["address"], process.pid, time.perf_counter() - began)
+        started_in = time.perf_counter() - began
+        yield Running(facts["address"], process.pid, started_in, facts["ops_address"])
 
 
 @contextmanager

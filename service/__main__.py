@@ -10,6 +10,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from service.commands import migrate, serve, token
 from service.config import ConfigInvalid
+from service.ops.endpoints import OpsPortUnusable
 from service.ops.workers import WorkerCannotServe, WorkersKilled
 from service.rpc.listening import CannotServe
 from service.rpc.token_file import TokenFileInvalid
@@ -25,6 +26,7 @@ _EXPECTED = (
     LinkedFileInvalid,
     MongodUnavailable,
     MongodbUriInvalid,
+    OpsPortUnusable,
     TokenFileInvalid,
     WorkerCannotServe,
     WorkersKilled,

@@ -103,6 +103,12 @@ class Config(BaseSettings):
     memory_limit: ByteSize | None = Field(
         None, description="memory of this process, as 512MiB; default: its part of the control group's"
     )
+    ops_address: str | None = Field(
+        None, description="host:port of /livez, /readyz and /metrics; port 0 picks a free one; default: none"
+    )
+    audit_file: Path | None = Field(
+        None, description="where audit lines are appended; without it they stand among the log lines"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on")
 

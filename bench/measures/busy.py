@@ -1,24 +1,29 @@
 """Latencies while the service has something else to do, at loads that do not wait for answers."""
 
 import statistics
+from functools import reduce
+from operator import add
 
 from bench.figures import Figure, interleaved, ratio
 from bench.laboratory import EXPORTED, Laboratory, Sample
+from bench.lag import Lag
 from bench.load_generator import Requests, finished
 from bench.measures.exports import export_requests
 
 # Low enough to leave the exports most of a core, often enough to meet every stall of 10 ms.
 GETS_A_SECOND = 200
+STALL_SECONDS = 0.01
 SHARES = (0.5, 0.8)
 # Calls that pile up for a moment must not meet the bound of streams on one connection.
 CONNECTIONS = "4"
 
 
 def busy(lab: Laboratory) -> list[Figure]:
-    """GetContact at a fixed rate, alone and beside two exports; the longest shows stalls of the loop."""
+    """GetContact at a fixed rate, alone and beside two exports; and how late the event loop is meanwhile."""
     requests = lab.get_requests()
+    lags: list[Lag] = []
     samples = interleaved(
-        {"alone": lambda _: _gets(lab, requests), "beside": lambda _: _beside_exports(lab, requests)},
+        {"alone": lambda _: _gets(lab, requests), "beside": lambda _: _beside_exports(lab, requests, lags)},
         lab.pace.rounds,
     )
     alone, beside = ([sample.p99 for sample in samples[name]] for name in ("alone", "beside"))
@@ -37,7 +42,16 @@ def busy(lab: Laboratory) -> list[Figure]:
             "ms",
         ),
         Figure("longest Get beside two exports", longest, "ms", note="a stall of the event loop shows here"),
+        _stalls(reduce(add, lags)),
     ]
+
+
+def _stalls(lag: Lag) -> Figure:
+    note = f"{lag.later_than(STALL_SECONDS)} ticks of 5 ms were later than {STALL_SECONDS * 1000:.0f} ms"
+    bound = STALL_SECONDS * 1000
+    return Figure(
+        "longest lag of the event loop beside two exports", lag.longest, "ms", bound, bound, True, note=note
+    )
 
 
 def saturation(lab: Laboratory) -> list[Figure]:
@@ -65,11 +79,13 @@ def _gets(lab: Laboratory, requests: Requests) -> Sample:
     return lab.sample(lab.ours, requests, "-rate", str(GETS_A_SECOND))
 
 
-def _beside_exports(lab: Laboratory, requests: Requests) -> Sample:
+def _beside_exports(lab: Laboratory, requests: Requests, lags: list[Lag]) -> Sample:
     length = lab.pace.warmup + lab.pace.seconds
     flags = ("-in-flight", "2", "-seconds", str(length))
     exporting = lab.load.start(lab.ours.address, lab.tokens[EXPORTED], export_requests(lab), *flags)
     with exporting:
+        before = Lag.now(lab.ours.ops_address)
         sample = _gets(lab, requests)
+        lags.append(Lag.now(lab.ours.ops_address).since(before))
         finished(exporting, "ExportContacts")
     return sample

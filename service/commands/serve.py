@@ -8,6 +8,8 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvloop
 from pydantic import SecretStr
@@ -16,9 +18,12 @@ from service import config as configuration
 from service.commands.database import database
 from service.commands.options import add_settings, config_of
 from service.config import Config, ConfigInvalid
-from service.ops import logs, port
+from service.ops import endpoints, logs, port
+from service.ops.endpoints import Endpoints, OpsPortUnusable
+from service.ops.together import Together
 from service.ops.workers import SERVING, Workers, tell
 from service.rpc import listening, ready_file, server
+from service.rpc.health import Revive
 from service.rpc.lifetime import serve
 from service.rpc.listening import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
@@ -30,7 +35,14 @@ log = logging.getLogger(__name__)
 # -P: not from a folder that happens to be the current one.
 _WORKER = (sys.executable, "-P", "-m", "service", "worker")
 _MARGIN_SECONDS = 5.0
-_EXPECTED_OF_A_WORKER = (CannotServe, ConfigInvalid, LinkedFileInvalid, MongodbUriInvalid, TokenFileInvalid)
+_EXPECTED_OF_A_WORKER = (
+    CannotServe,
+    ConfigInvalid,
+    LinkedFileInvalid,
+    MongodbUriInvalid,
+    OpsPortUnusable,
+    TokenFileInvalid,
+)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,6 +59,8 @@ def _serve(options: argparse.Namespace) -> None:
     listening.certificates(config)
     listening.credentials(config)
     server.rules(config)
+    if config.ops_address:
+        endpoints.check(config.ops_address)
     if config.workers == 1:
         _serve_alone(config)
     else:
@@ -68,19 +82,32 @@ def _serve_together(config: Config) -> None:
     wanted = Address.parse(config.address)
     with _port(port.claimed, wanted) as holder, database(config) as (uri, revive):
         address = Address(wanted.host, holder.getsockname()[1])
-        grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
-        workers = Workers(_WORKER, _environment(config, address, uri), config.workers, grace)
-        asyncio.run(workers.run(partial(_all_serve, config, uri, address), revive))
+        asyncio.run(_run_workers(config, address, uri, revive))
 
 
-def _environment(config: Config, address: Address, uri: str) -> dict[str, str]:
-    changes = {"address": str(address), "mongodb_uri": SecretStr(uri)}
+async def _run_workers(config: Config, address: Address, uri: str, revive: Revive) -> None:
+    grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
+    with TemporaryDirectory(prefix="contactservice-") as folder:
+        workers = Workers(_WORKER, _environment(config, address, uri, Path(folder)), config.workers, grace)
+        together = Together(Path(folder), config.workers, workers.pids)
+        ops = Endpoints(together.why_not_ready, together.metrics)
+        ops_address = await ops.listen(config.ops_address) if config.ops_address else None
+        try:
+            await workers.run(partial(_all_serve, config, uri, address, ops_address), revive)
+        finally:
+            await ops.stop()
+
+
+def _environment(config: Config, address: Address, uri: str, folder: Path) -> dict[str, str]:
+    ops_address = endpoints.for_workers(folder) if config.ops_address else None
+    changes = {"address": str(address), "mongodb_uri": SecretStr(uri), "ops_address": ops_address}
     return configuration.environment_of(config.model_copy(update=changes))
 
 
-def _all_serve(config: Config, uri: str, address: Address) -> None:
-    log.info("all workers serve", extra={"address": str(address), "workers": config.workers})
-    ready_file.write(config, uri, address)
+def _all_serve(config: Config, uri: str, address: Address, ops_address: str | None) -> None:
+    facts = {"address": str(address), "ops_address": ops_address, "workers": config.workers}
+    log.info("all workers serve", extra=facts)
+    ready_file.write(config, uri, address, ops_address)
 
 
 def _serve_as_worker(_: argparse.Namespace) -> None:
@@ -88,7 +115,7 @@ def _serve_as_worker(_: argparse.Namespace) -> None:
         config = configuration.load({})
         logs.configure(config.log_format, config.log_level, os.getpid())
         uri = config.mongodb_uri.get_secret_value() if config.mongodb_uri else ""
-        uvloop.run(serve(config, uri, lambda: None, lambda _: tell(SERVING), shares_port=True))
+        uvloop.run(serve(config, uri, lambda: None, lambda *_: tell(SERVING), shares_port=True))
     except _EXPECTED_OF_A_WORKER as error:
         # Told by the process that started this one, once for all workers.
         tell(str(error))

@@ -20,9 +20,15 @@ FIELDS = (
     "reason",
     "account",
     "principal",
+    "phase",
+    "contact_id",
+    "filter",
+    "count",
+    "bytes",
     "milliseconds",
     "request_id",
     "address",
+    "ops_address",
     "database",
     "data_dir",
     "file",
@@ -37,6 +43,8 @@ FIELDS = (
 MOMENT_SECONDS = 0.1
 # Their messages quote documents and keys: E11000 holds the fingerprint.
 _DRIVER_MODULES = ("pymongo", "bson")
+# And those of these quote what was looked up or could not be read: int("ann@example.com").
+_QUOTING = (LookupError, ValueError)
 
 
 _MakeRecord: TypeAlias = Callable[[], logging.LogRecord]
@@ -160,7 +168,7 @@ def tell_later(logger: logging.Logger, make: _MakeRecord) -> None:
 
 
 def without_driver_text(error: BaseException) -> str:
-    """The frames and type of an exception and its causes; the message only where no driver wrote it."""
+    """The frames and type of an exception and its causes; the message only where it quotes no value."""
     trace = traceback.TracebackException.from_exception(error)
     parts: list[str] = []
     _describe(error, trace, parts)
@@ -176,6 +184,8 @@ def _describe(error: BaseException, trace: traceback.TracebackException, parts: 
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     if kind.startswith(_DRIVER_MODULES):
         parts.append(f"{kind} (code {getattr(error, 'code', None)}; its text is withheld)\n")
+    elif isinstance(error, _QUOTING):
+        parts.append(f"{kind} (its text is withheld)\n")
     else:
         parts.append(f"{kind}: {error}\n")
 

@@ -55,6 +55,10 @@ class Workers:
         self._served = 0
         self._stopping = asyncio.Event()
 
+    def pids(self) -> list[int]:
+        """Of those that run now."""
+        return [worker.pid for worker in self._running]
+
     async def run(self, serving: Callable[[], object], look: Callable[[], object]) -> None:
         """Keeps them running until SIGTERM or SIGINT, then drains them; a second signal kills them.
 

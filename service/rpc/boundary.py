@@ -7,28 +7,54 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 
-from service.domain.errors import CredentialsInvalid, ReaderStalled, ShuttingDown
-from service.rpc import auth
+from service.domain.errors import CredentialsInvalid, ShuttingDown
+from service.ops.traces import CallSpan, Tracing
+from service.rpc import audited, auth
+from service.rpc.audit import Audit
+from service.rpc.audited import Born
 from service.rpc.call import Call, Method
+from service.rpc.call_counts import CallCounts
 from service.rpc.limits import Limits
+from service.rpc.outlet import Context, Exported, Outlet
 from service.rpc.permits import Permits
-from service.rpc.status import wire_error
+from service.rpc.status import WireError, wire_error
 
 _DRAIN_MOMENT_SECONDS = 0.1
 _DRAIN_ROUNDS = 20
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Any  # grpc.RpcMethodHandler, generic in its types only
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+# Who may not, and what there is no room for: reasons that are counted.
+_REFUSALS = (
+    "CREDENTIALS_MISSING",
+    "CREDENTIALS_INVALID",
+    "SCOPE_MISSING",
+    "ACCOUNT_NOT_ALLOWED",
+    "CONTACT_NOT_OWNED",
+    "RATE_LIMITED",
+    "EXPORT_SLOTS_FULL",
+    "SHUTTING_DOWN",
+)
 
 # What the client sent before its request. gRPC has it at hand for the interceptor, and converts it anew for
 # each question to the context.
 _metadata: ContextVar[Any] = ContextVar("metadata")
+
+
+class Onlookers(NamedTuple):
+    """Who is told of every call, where there is somebody."""
+
+    tracing: Tracing | None = None
+    audit: Audit | None = None
+
+
+NOBODY = Onlookers()
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -40,16 +66,20 @@ class Boundary(grpc.aio.ServerInterceptor):
         credentials: auth.Credentials,
         limits: Limits,
         stall_seconds: float,
+        onlookers: Onlookers = NOBODY,
     ) -> None:
         unprotected = {method.name for method in service.methods} - auth.RPC_SCOPES.keys()
         if unprotected:
             raise RuntimeError(f"no scope is named for {', '.join(sorted(unprotected))}")
-        self._methods = {f"/{service.full_name}/{method.name}": method for method in service.methods}
+        self._methods = {f"/{service.full_name}/{method.name}": Method(method) for method in service.methods}
+        self.refusals = dict.fromkeys(_REFUSALS, 0)
+        self.exported = Exported()
         self._handlers: dict[str, Handler] = {}
         self._credentials = credentials
         self._limits = limits
         self._stall_seconds = stall_seconds
         self._permits = Permits()
+        self._tracing, self._audit = onlookers
         self._draining = False
         self._refused = 0
         self._calls = 0
@@ -74,6 +104,11 @@ class Boundary(grpc.aio.ServerInterceptor):
         """Ends streams whose credentials have expired or been withdrawn; runs until it is cancelled."""
         await self._permits.follow()
 
+    @property
+    def counts(self) -> list[CallCounts]:
+        """Of each method, whether it was called or not."""
+        return [method.counts for method in self._methods.values()]
+
     async def drain(self) -> None:
         """From now on new calls are refused with ShuttingDown; returns when for a moment none came.
 
@@ -90,21 +125,23 @@ class Boundary(grpc.aio.ServerInterceptor):
         """Returns when no call is in its servicer any more; server.stop() may return earlier."""
         await self._idle.wait()
 
-    def _bounded(self, descriptor: MethodDescriptor, handler: Any) -> Handler:
-        method = Method(descriptor)
+    def _bounded(self, method: Method, handler: Any) -> Handler:
         if not method.streams:
 
             async def unary(raw: bytes, context: Context) -> Any:
                 call = self._begin(method)
                 try:
                     request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
-                    return await handler.unary_unary(request, context)
+                    answer = await handler.unary_unary(request, context)
                 except asyncio.CancelledError:
                     call.code = "CANCELLED"
                     raise
                 except Exception as error:  # noqa: BLE001 (the one place that catches all)
-                    wire = wire_error(call.failed(error))
+                    wire = self._told(call, error)
                     return await context.abort(wire.code, wire.message, wire.trailing_metadata)
+                else:
+                    method.counts.sent += 1
+                    return _told_apart(call, answer)
                 finally:
                     self._end(call)
 
@@ -114,8 +151,11 @@ class Boundary(grpc.aio.ServerInterceptor):
             call = self._begin(method)
             try:
                 request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
-                with self._permits.while_allowed(self._check(method, context)):
-                    await handler.unary_stream(request, _Outlet(context, self._stall_seconds))
+                await self._started(call, request)
+                outlet = Outlet(context, self._stall_seconds, call, self.exported)
+                allowed = self._permits.while_allowed(self._check(method, context))
+                with allowed, self.exported.stream():
+                    await handler.unary_stream(request, outlet)
             except asyncio.CancelledError:
                 call.code = "CANCELLED"
                 raise
@@ -124,7 +164,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 call.code = "CANCELLED"
             except Exception as error:  # noqa: BLE001 (the one place that catches all)
                 # Not abort: on a stalled reader it would hang until the client drains.
-                wire = wire_error(call.failed(error))
+                wire = self._told(call, error)
                 context.set_trailing_metadata(wire.trailing_metadata)
                 context.set_code(wire.code)
                 context.set_details(wire.message)
@@ -136,7 +176,15 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _begin(self, method: Method) -> Call:
         self._calls += 1
         self._idle.clear()
-        return Call(method)
+        call = Call(method)
+        if self._tracing is not None:
+            call.span = self._traced(self._tracing, method)
+        return call
+
+    def _traced(self, tracing: Tracing, method: Method) -> CallSpan:
+        traceparent = dict(_metadata.get()).get("traceparent")
+        _, service, name = method.counts.labels
+        return tracing.call(service, name, None if traceparent is None else str(traceparent))
 
     def _admit(self, call: Call, raw: bytes, context: Context) -> Any:
         if self._draining:
@@ -154,6 +202,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         call.release = self._limits.enter(method, account)
         auth.authorise(principal, method.name)
         request = method.parsed(raw)
+        if method.audited:
+            call.contact_id = audited.NAMED[method.name](request)
         auth.authorise_request(principal, method.name, request)
         return request
 
@@ -165,38 +215,36 @@ class Boundary(grpc.aio.ServerInterceptor):
             raise CredentialsInvalid
         return request
 
+    async def _started(self, call: Call, request: Any) -> None:
+        if call.audited and self._audit is not None:
+            await self._audit.start(call, request)
+
     def _check(self, method: Method, context: Context) -> Callable[[], None]:
         metadata = dict(_metadata.get())
         return lambda: auth.check(self._credentials, method.name, metadata, context.auth_context)
+
+    def _told(self, call: Call, error: Exception) -> WireError:
+        told = call.failed(error)
+        if told.reason in self.refusals:
+            self.refusals[told.reason] += 1
+        return wire_error(told)
 
     def _end(self, call: Call) -> None:
         self._calls -= 1
         if not self._calls:
             self._idle.set()
         call.end()
+        if call.audited and self._audit is not None:
+            self._audit.end(call)
 
 
-class _Outlet:
-    """The context of a streaming RPC as its servicer sees it."""
-
-    def __init__(self, context: Context, stall_seconds: float) -> None:
-        self._context = context
-        self._stall_seconds = stall_seconds
-
-    async def write(self, message: Any) -> None:
-        """Sends; raises ReaderStalled when the client takes nothing for too long."""
-        writing = asyncio.ensure_future(self._context.write(message))
-        writing.add_done_callback(_look_at)
-        done, _ = await asyncio.wait({writing}, timeout=self._stall_seconds)
-        if not done:
-            raise ReaderStalled(self._stall_seconds)
-        await writing
-
-
-def _look_at(writing: "asyncio.Future[None]") -> None:
-    # A write that its caller no longer awaits fails when the client leaves: nothing to report.
-    if not writing.cancelled():
-        writing.exception()
+def _told_apart(call: Call, answer: Any) -> Any:
+    # What was only found is no event, and what was born has its id now.
+    if not isinstance(answer, Born):
+        return answer
+    call.contact_id = answer.contact_id
+    call.audited = answer.contact_id is not None
+    return answer.answer
 
 
 def _serialized(message: Any) -> bytes:

@@ -10,9 +10,13 @@ from typing import Any
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
+from grpc import StatusCode
 
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
+from service.ops.traces import CallSpan
+from service.rpc import audited
+from service.rpc.call_counts import CallCounts
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ class Method:
     def __init__(self, descriptor: MethodDescriptor) -> None:
         self.name = descriptor.name
         self.streams: bool = descriptor.server_streaming
+        self.counts = CallCounts(descriptor)
+        self.audited = descriptor.name in audited.NAMED
         self._request = GetMessageClass(descriptor.input_type)
 
     def parsed(self, raw: bytes) -> Any:
@@ -47,21 +53,34 @@ class Call:
         "_number",
         "_started",
         "account",
+        "audited",
+        "bytes",
         "code",
+        "contact_id",
+        "filter",
         "keys_fetched",
         "method",
         "principal",
         "reason",
         "release",
+        "rows",
+        "span",
     )
 
     def __init__(self, method: Method) -> None:
         self.method = method
+        method.counts.started += 1
+        method.counts.received += 1
         self._number = next(_numbers)
         self.code = "OK"
+        self.audited = method.audited
+        self.contact_id: str | None = None
+        self.filter: str | None = None
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
+        self.rows = self.bytes = 0
+        self.span: CallSpan | None = None
         self.keys_fetched: Callable[[], Awaitable[None]] | None = None
         self.release: Callable[[], None] | None = None
         self._started = time.perf_counter()
@@ -81,28 +100,43 @@ class Call:
         return error
 
     def end(self) -> None:
-        """Lets go of what it holds, and writes the line."""
+        """Lets go of what it holds, counts, and writes the line."""
         if self.release:
             self.release()
+        self._ended = time.perf_counter()
+        self.method.counts.ended(self.code, self._ended - self._started)
+        if self.span is not None:
+            self.span.end(self.code, StatusCode[self.code].value[0], self.reason, self.request_id)
+        self._moment = time.time()
         if log.isEnabledFor(logging.INFO):
-            self._ended = time.perf_counter()
-            self._moment = time.time()
             logs.tell_later(log, self._record)
 
+    def audit_start(self) -> logging.LogRecord:
+        """The audit line of a stream that begins."""
+        return self._line("audit", time.time(), phase="start", filter=self.filter)
+
+    def audit_end(self) -> logging.LogRecord:
+        """The audit line of a call that has ended."""
+        told: dict[str, object] = {"code": self.code, "reason": self.reason}
+        if self.method.streams:
+            told |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
+        return self._line("audit", self._moment, contact_id=audited.shown(self.contact_id), **told)
+
     def _record(self) -> logging.LogRecord:
+        milliseconds = round((self._ended - self._started) * 1000, 2)
+        return self._line("call", self._moment, code=self.code, reason=self.reason, milliseconds=milliseconds)
+
+    def _line(self, event: str, moment: float, **told: object) -> logging.LogRecord:
         facts = {
             "name": log.name,
             "levelno": logging.INFO,
             "levelname": "INFO",
-            "msg": "call",
+            "msg": event,
             "method": self.method.name,
-            "code": self.code,
-            "reason": self.reason,
             "account": self.account,
             "principal": self.principal,
-            "milliseconds": round((self._ended - self._started) * 1000, 2),
             "request_id": self.request_id,
-            "created": self._moment,
-            "msecs": self._moment % 1 * 1000,
+            "created": moment,
+            "msecs": moment % 1 * 1000,
         }
-        return logging.makeLogRecord(facts)
+        return logging.makeLogRecord(facts | told)

@@ -15,6 +15,7 @@ from service.domain.encoding import Encoder, Piece
 from service.domain.errors import InvalidField, Violation
 from service.domain.paging import ExportPosition, TokenSigner
 from service.rpc import framing, messages
+from service.rpc.outlet import ExportMessage
 from service.storage.store import Store
 
 _UNBOUNDED = 2**62
@@ -42,9 +43,9 @@ class Export:
         self._resumed = request.resume_token and signer.export_position(request.resume_token, self._bound)
         self._hash = hashlib.sha256()
 
-    async def messages(self) -> AsyncGenerator[bytes, None]:
-        """Every message of the stream, in order, as its bytes. The caller closes it (aclosing)."""
-        yield self._header()
+    async def messages(self) -> AsyncGenerator[ExportMessage, None]:
+        """Every message of the stream, in order. The caller closes it (aclosing)."""
+        yield ExportMessage(self._header())
         start = self._resumed or ExportPosition(await self._store.operation_time())
         position = start
         room = 0 if start.file_closed else max(0, self._max_records - start.file_records)
@@ -73,7 +74,7 @@ class Export:
         if closing and not start.file_closed:
             position = replace(position, file_closed=True, bytes=position.bytes + len(closing))
             yield self._message([closing], 0, position)
-        yield self._summary(start, position, complete=complete)
+        yield ExportMessage(self._summary(start, position, complete=complete))
 
     def _header(self) -> bytes:
         read_time = Timestamp()
@@ -84,7 +85,7 @@ class Export:
         )
         return ExportContactsResponse(header=header).SerializeToString()
 
-    def _chunk(self, gathered: "_Gathered", before: ExportPosition) -> tuple[bytes, ExportPosition]:
+    def _chunk(self, gathered: "_Gathered", before: ExportPosition) -> tuple[ExportMessage, ExportPosition]:
         encoder = self._encoder
         texts = [
             encoder.separator if before.file_records else encoder.head,
@@ -99,13 +100,13 @@ class Export:
         )
         return self._message(texts, gathered.records, position), position
 
-    def _message(self, texts: list[bytes], records: int, position: ExportPosition) -> bytes:
+    def _message(self, texts: list[bytes], records: int, position: ExportPosition) -> ExportMessage:
         token = self._token(position)
         if not self._is_text:
-            return framing.contacts_message(texts, records, token)
+            return ExportMessage(framing.contacts_message(texts, records, token), records)
         for text in texts:
             self._hash.update(text)
-        return framing.data_message(texts, records, token)
+        return ExportMessage(framing.data_message(texts, records, token), records)
 
     def _summary(self, start: ExportPosition, end: ExportPosition, *, complete: bool) -> bytes:
         next_part = replace(end, file_records=0, file_closed=False)

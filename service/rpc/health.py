@@ -19,6 +19,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _INTERVAL_SECONDS = 1.0
 _REMINDER_SECONDS = 5.0
+_MIGRATE = "indexes are missing on a collection that holds contacts: run `contactservice migrate`"
 
 
 class Readiness:
@@ -30,6 +31,9 @@ class Readiness:
         self._service_name = service_name
         self._revive = revive
         self._prepared = False
+        # What keeps it from serving, as a sentence, and whether the database answered at the last look.
+        self.why_not: str | None = "the database has not been looked at yet"
+        self.answers = False
         self._told = float("-inf")
 
     async def start(self) -> None:
@@ -50,20 +54,22 @@ class Readiness:
             else:
                 self._prepare(await self._store.prepare())
         except ServiceError as error:
+            self.answers, self.why_not = False, "the database does not answer"
             await self._servicer.set(self._service_name, _NOT_SERVING)
             self._remind("the database does not answer", error=error.reason)
             # Blocks the loop while an own mongod starts again: nothing could be answered anyway, and its
             # parent-death signal follows the thread that starts it.
             self._revive()
             return False
+        self.answers = True
+        self.why_not = None if self._prepared else _MIGRATE
         await self._servicer.set(self._service_name, _SERVING)
         return True
 
     def _prepare(self, missing: set[str]) -> None:
         self._prepared = not missing
         if missing:
-            text = "indexes are missing on a collection that holds contacts: run `contactservice migrate`"
-            self._remind(text, indexes=",".join(sorted(missing)))
+            self._remind(_MIGRATE, indexes=",".join(sorted(missing)))
 
     def _remind(self, text: str, **facts: str) -> None:
         now = asyncio.get_running_loop().time()

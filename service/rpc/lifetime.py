@@ -18,13 +18,14 @@ async def serve(
     config: Config,
     mongodb_uri: str,
     revive: Revive,
-    tell: Callable[[Address], object],
+    tell: Callable[[Address, str | None], object],
     *,
     shares_port: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
 
-    `revive` is called while the database does not answer, `tell` once, when the service serves.
+    `revive` is called while the database does not answer, `tell` once, when the service serves, with its
+    address and that of its ops port.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,9 +33,10 @@ async def serve(
     server = Server(config, mongodb_uri, revive, shares_port=shares_port)
     try:
         await server.start()
+        ops_address = server.telemetry.ops_address
         facts = {"address": str(server.address), "database": config.database, "pid": os.getpid()}
-        log.info("serving", extra=facts)
-        tell(server.address)
+        log.info("serving", extra=facts | {"ops_address": ops_address})
+        tell(server.address, ops_address)
         ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
         for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
             await end

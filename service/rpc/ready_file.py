@@ -10,12 +10,12 @@ from service.config import Config
 from service.rpc.listening import Address, CannotServe
 
 
-def write(config: Config, mongodb_uri: str, address: Address) -> None:
+def write(config: Config, mongodb_uri: str, address: Address, ops_address: str | None) -> None:
     """Writes it whole, where --ready-file asks for it; raises CannotServe."""
     if config.ready_file:
         facts = {
             "address": str(address),
-            "ops_address": None,
+            "ops_address": ops_address,
             "mongodb_uri": without_credentials(mongodb_uri),
             "database": config.database,
             "pid": os.getpid(),

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -13,8 +14,11 @@ from service.config import Config
 from service.domain.deletion import Rules
 from service.domain.limits import KIB, REQUEST_BYTES
 from service.ops import memory
+from service.ops.audit import Trail
+from service.ops.metrics import Metrics
 from service.rpc import accepting
-from service.rpc.boundary import Boundary
+from service.rpc.audit import Audit
+from service.rpc.boundary import Boundary, Onlookers
 from service.rpc.health import Readiness, Revive
 from service.rpc.limits import Limits, buckets
 from service.rpc.listening import Address, CannotServe, certificates, credentials
@@ -22,6 +26,7 @@ from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.signers import Signers
 from service.rpc.slots import Slots
+from service.rpc.telemetry import Telemetry
 from service.storage import linked_rows, transcode
 from service.storage.connection import connect
 from service.storage.gate import Gate
@@ -71,17 +76,29 @@ class Server:
             self.memory,
         )
         self.certificates = certificates(config)
-        self._boundary = Boundary(SERVICE, credentials(config), self.limits, config.stall_timeout)
+        self.telemetry = Telemetry(self._why_not_ready)
+        self._signers = Signers(self.store, config.token_keys)
+        self._trail = _trail(config.audit_file)
+        self._boundary = Boundary(
+            SERVICE,
+            credentials(config),
+            self.limits,
+            config.stall_timeout,
+            Onlookers(self.telemetry.tracing, Audit(self._trail, self._signers)),
+        )
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
         self._following: list[asyncio.Task[None]] = []
+        self._serving = False
+        self._show(self.telemetry.metrics)
 
     async def start(self) -> None:
         """Binds, serves, and follows the database; raises CannotServe when the address is taken."""
-        servicer = Servicer(self.store, Signers(self.store, self._config.token_keys))
+        await self.telemetry.listen(self._config.ops_address)
+        servicer = Servicer(self.store, self._signers)
         contact_service_pb2_grpc.add_ContactServiceServicer_to_server(servicer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.reflection:
@@ -101,6 +118,8 @@ class Server:
         if self.certificates:
             followed.append(self.certificates.follow())
         self._following = [asyncio.create_task(each) for each in followed]
+        self.telemetry.start()
+        self._serving = True
         if not transcode.IS_NATIVE:
             log.info("the compiled part is not built: exports are written by Python, which takes longer")
 
@@ -110,6 +129,7 @@ class Server:
 
     async def stop(self) -> None:
         """Refuses new calls, gives those under way their time, then lets go of everything."""
+        self._serving = False
         await self._health.enter_graceful_shutdown()
         await self._boundary.drain()
         await self._grpc.stop(self._config.drain_timeout)
@@ -117,6 +137,17 @@ class Server:
         for task in self._following:
             task.cancel()
         await self.store.close()
+        await self.telemetry.close()
+        self._trail.close()
+
+    def _show(self, metrics: Metrics) -> None:
+        self.telemetry.show(self._boundary, self.store, self.readiness, native=transcode.IS_NATIVE)
+        metrics.read("contactservice_memory_limit_bytes", lambda: self.memory.limit)
+        if certificates := self.certificates:
+            metrics.read("contactservice_certificate_expires_seconds", lambda: certificates.expires_at)
+
+    def _why_not_ready(self) -> str | None:
+        return self.readiness.why_not if self._serving else "starting or draining"
 
     def _bind(self) -> int:
         if self.certificates:
@@ -126,6 +157,13 @@ class Server:
 
 def taken(address: Address) -> str:
     return f"{address} cannot be bound, another process may have it; choose another with --address"
+
+
+def _trail(file: Path | None) -> Trail:
+    try:
+        return Trail(file)
+    except OSError as error:
+        raise CannotServe(f"--audit-file {file} cannot be written: {error.strerror}") from error
 
 
 def check_grpc() -> None:

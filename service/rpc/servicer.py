@@ -12,7 +12,9 @@ from service.domain import validation
 from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
 from service.rpc import exporting, framing, listing, messages
+from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
+from service.rpc.outlet import Outlet
 from service.storage.store import Store, StoredContact
 
 _ELEMENTS = framing.contact_messages()
@@ -32,13 +34,11 @@ class Servicer(ContactServiceServicer):
     async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> Encoded:
         draft = messages.new_contact(request.contact)
         request_id = validation.checked_request_id(request.request_id)
-        stored, created = await self._store.create(current_account(), draft, request_id)
-        return framing.answer(self._element(stored), created=created)
+        return self._born(*await self._store.create(current_account(), draft, request_id))
 
     async def EnsureContact(self, request: pb.EnsureContactRequest, context: Context) -> Encoded:
         draft = messages.new_contact(request.contact)
-        stored, created = await self._store.ensure(current_account(), draft)
-        return framing.answer(self._element(stored), created=created)
+        return self._born(*await self._store.ensure(current_account(), draft))
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> Encoded:
         stored = await self._store.get(current_account(), request.id)
@@ -67,11 +67,14 @@ class Servicer(ContactServiceServicer):
         return await listing.page(self._store, await self._signer(), current_account(), request)
 
     # A coroutine that writes, where the stub's type expects a generator: gRPC never closes one it leaves.
-    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> None:  # type: ignore[override]
+    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Outlet) -> None:  # type: ignore[override]
         export = exporting.Export(self._store, await self._signer(), current_account(), request)
         async with aclosing(export.messages()) as parts:
             async for part in parts:
                 await context.write(part)
+
+    def _born(self, stored: StoredContact, created: bool) -> Born:
+        return Born(framing.answer(self._element(stored), created=created), stored.id if created else None)
 
     def _element(self, stored: StoredContact) -> bytes:
         return self._store.record(stored, _ELEMENTS)

@@ -43,11 +43,22 @@ PATIENCE = 0.015
 class Batches(Generic[K, V]):
     """Asks for many keys at once, on behalf of callers that ask for one each."""
 
-    def __init__(self, gate: Gate, ask: Ask[K, V], most_keys: int = MOST_KEYS, *, timed: bool = True) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        ask: Ask[K, V],
+        most_keys: int = MOST_KEYS,
+        *,
+        timed: bool = True,
+        name: str = "batch",
+    ) -> None:
         self._gate = gate
+        self._name = name
         self._timed = timed
         self._ask = ask
         self._most_keys = most_keys
+        # sizes[n]: how many batches had n keys.
+        self.sizes = [0] * (most_keys + 1)
         self._waiting: Waiting[K, V] = {}
         self._callers = 0
         self._under_way = 0
@@ -62,7 +73,10 @@ class Batches(Generic[K, V]):
         self._waiting.setdefault(key, []).append(future)
         self._callers += 1
         self._consider()
-        return await future
+        if self._gate.trace is None:
+            return await future
+        with self._gate.trace(self._name):
+            return await future
 
     def _consider(self) -> None:
         full = len(self._waiting) >= self._most_keys
@@ -102,6 +116,7 @@ class Batches(Generic[K, V]):
             self._start(wanted).add_done_callback(lambda _: self._back(callers))
 
     def _start(self, waiting: Waiting[K, V]) -> asyncio.Task[None]:
+        self.sizes[len(waiting)] += 1
         task = self._gate.own(lambda: self._asked(waiting), timed=self._timed)
         late = None
         if not self._timed:

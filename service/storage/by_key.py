@@ -42,9 +42,20 @@ class ContactsByKey:
         self._collection = collection
         self._transcoder = transcoder
         self._milliseconds = max(1, round(gate.seconds * 1000))
-        self._ids = Batches[IdKey, bytes](gate, self._by_id, most, timed=False)
-        self._identities = Batches[IdentityKey, bytes](gate, self._by_identity, most, timed=False)
-        self._inserts = Batches[bytes, WriteError](gate, self._insert, most)
+        self._ids = Batches[IdKey, bytes](gate, self._by_id, most, timed=False, name="by_id")
+        self._identities = Batches[IdentityKey, bytes](
+            gate, self._by_identity, most, timed=False, name="by_identity"
+        )
+        self._inserts = Batches[bytes, WriteError](gate, self._insert, most, name="insert")
+
+    @property
+    def batch_sizes(self) -> dict[str, list[int]]:
+        """Of each operation, how many batches had 0, 1, 2 ... keys."""
+        return {
+            "by_id": self._ids.sizes,
+            "by_identity": self._identities.sizes,
+            "insert": self._inserts.sizes,
+        }
 
     async def by_id(self, account: str, contact_id: str) -> StoredContact | None:
         found = await self._ids.one((account, contact_id))

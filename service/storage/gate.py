@@ -6,7 +6,9 @@ semaphore smaller than the pool: cancelled callers leave at once, what they bega
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import pymongo
@@ -34,15 +36,25 @@ class Gate:
     """Runs driver operations. Raises StoreTimeout, StoreUnavailable, and DuplicateKeyError as it comes."""
 
     def __init__(self, slots: int = SLOTS, seconds: float = 5.0) -> None:
+        self.most = slots
         self._slots = asyncio.Semaphore(slots)
         self.seconds = seconds
+        # How long operations took, for whoever wants to know, and how many are under way.
+        self.took: Callable[[float], object] = _nobody_asks
+        self.under_way = 0
+        # Around what a call waits for here, where traces are on.
+        self.trace: Callable[[str], AbstractContextManager[object]] | None = None
         self._running: set[asyncio.Task[object]] = set()
         self._answers = True
 
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
         await self._slot()
-        return await asyncio.shield(self._task(self._operated(operation, seconds or self.seconds)))
+        task = self._task(self._operated(operation, seconds or self.seconds))
+        if self.trace is None:
+            return await asyncio.shield(task)
+        with self.trace("operation"):
+            return await asyncio.shield(task)
 
     def own(self, operation: Callable[[], Awaitable[T]], *, timed: bool = True) -> asyncio.Task[T]:
         """The operation as a task that waits for its slot itself, for what belongs to no single caller.
@@ -82,6 +94,8 @@ class Gate:
         return await self._operated(operation, seconds)
 
     async def _operated(self, operation: Callable[[], Awaitable[T]], seconds: float | None) -> T:
+        self.under_way += 1
+        began = time.perf_counter()
         try:
             if seconds is None:
                 result = await operation()
@@ -93,6 +107,8 @@ class Gate:
         except PyMongoError as error:
             raise self._translated(error) from error
         finally:
+            self.under_way -= 1
+            self.took(time.perf_counter() - began)
             self._slots.release()
         self._answers = True
         return result
@@ -111,6 +127,10 @@ class Gate:
         if not task.cancelled():
             # Looked at, so that an error whose caller has left is not reported as forgotten.
             task.exception()
+
+
+def _nobody_asks(_: float) -> None:
+    pass
 
 
 def _is_refusal(error: PyMongoError) -> bool:

@@ -76,8 +76,18 @@ class Store:
         self.sweeper = Sweeper(self._deletions)
         self._births = Births(self._by_key)
         self._transcoder = transcoder
+        # How often EnsureContact created, and how often it found.
+        self.ensures = {True: 0, False: 0}
         # Known after the first look at the database.
         self._missing: set[str] | None = None
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
+
+    @property
+    def batch_sizes(self) -> dict[str, list[int]]:
+        return self._by_key.batch_sizes
 
     async def create(self, account: str, draft: Draft, request_id: str = "") -> tuple[StoredContact, bool]:
         """A contact and whether it is new.
@@ -98,7 +108,9 @@ class Store:
         """The one contact of this person and whether it is new; raises NoIdentity."""
         fingerprint = draft.fingerprint or identity.derived_fingerprint(account, draft)
         self._check_writable()
-        return await self._births.get_or_create(account, draft, fingerprint)
+        stored, created = await self._births.get_or_create(account, draft, fingerprint)
+        self.ensures[created] += 1
+        return stored, created
 
     async def get(self, account: str, contact_id: str) -> StoredContact:
         """Raises InvalidField (empty id), ContactNotOwned or ContactNotFound."""

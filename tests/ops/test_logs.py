@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from select import PIPE_BUF
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_driver_error_is_logged_without_its_text(formatter: logging.Formatter)
     assert "11000" in line
     assert "RuntimeError: a bug" in line
     assert "test_a_driver_error_is_logged_without_its_text" in line
+
+
+@pytest.mark.parametrize("wrong", [int, {}.__getitem__, [].index, json.loads])
+def test_an_error_that_quotes_a_value_is_logged_without_its_text(wrong: Callable[[str], object]) -> None:
+    """What was looked up or could not be read may be somebody's address; class and frames tell where."""
+    with pytest.raises((LookupError, ValueError)) as caught:
+        wrong(SECRET)
+    line = ConsoleFormatter().format(record(caught.value))
+    assert SECRET not in line
+    assert type(caught.value).__name__ in line
 
 
 class Recorder(io.StringIO):

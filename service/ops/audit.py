@@ -1,0 +1,69 @@
+"""The audit trail: who did what to which contacts. A line for each event, with the fields that logs may have.
+
+With a file, a line is in that before `write` returns, so that a killed process has told of all that it did.
+Without one, it stands among the log lines, which are written a moment later.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from service.ops import logs
+from service.ops.logs import JsonFormatter
+
+log = logging.getLogger(__name__)
+
+# Of no level: no setting of the log silences it.
+_trail = logging.getLogger("audit")
+_trail.setLevel(logging.INFO)
+
+
+class Trail:
+    """Lines of this process; raises OSError when the file cannot be appended to at the start."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file = _Appended(path) if path else None
+        self._formatter = JsonFormatter()
+
+    def write(self, make: Callable[[], logging.LogRecord]) -> None:
+        """The line of the record. When the file fails it stands among the log lines, with a complaint."""
+        if self._file:
+            try:
+                self._file.append(self._formatter.format(make()).encode() + b"\n")
+            except OSError as error:
+                log.error("the audit file cannot be written", extra={"error": error.strerror})  # noqa: TRY400
+            else:
+                return
+        logs.tell_later(_trail, make)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+
+class _Appended:
+    """A file that grows by whole lines, whoever else appends to it; when it is moved away it begins anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open()
+
+    def append(self, line: bytes) -> None:
+        if self._moved():
+            self.close()
+            self._open()
+        os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._opened = os.fstat(self._descriptor)
+
+    def _moved(self) -> bool:
+        try:
+            return not os.path.samestat(self._path.stat(), self._opened)
+        except FileNotFoundError:
+            return True

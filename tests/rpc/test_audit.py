@@ -1,0 +1,209 @@
+"""The audit trail: who did what to which contacts, line by line."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from service import config as configuration
+from service.rpc import token_file
+from service.rpc.audited import NAMED
+from service.rpc.auth import RPC_SCOPES
+from service.rpc.listening import CannotServe
+from service.rpc.server import Server
+from tests.client import Client
+from tests.process import ServiceProcess
+from tests.rpc.serving import serving
+from tests.test_processes import flags
+
+COMMON = {"time", "level", "event", "method", "account", "principal", "request_id"}
+
+
+class Trail:
+    """A server with an audit file, a client, and the lines since the last look."""
+
+    def __init__(self, path: Path, client: Client) -> None:
+        self.path = path
+        self.client = client
+
+    def lines(self) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        self.path.write_text("")
+        return lines
+
+
+@pytest_asyncio.fixture
+async def trail(
+    mongodb_uri: str,
+    tokens: Path,
+    any_token: str,
+    account: str,
+    tmp_path: Path,
+) -> AsyncIterator[Trail]:
+    path = tmp_path / "audit.jsonl"
+    async with serving(mongodb_uri, tokens=tokens, audit_file=path) as (_, channel):
+        yield Trail(path, Client(channel, any_token, account))
+
+
+def test_all_that_changes_or_sends_out_is_audited() -> None:
+    """An RPC that needs a scope other than read has an entry in the table."""
+    assert NAMED.keys() == {name for name, scopes in RPC_SCOPES.items() if scopes - {"read"}}
+
+
+async def test_a_birth_is_one_line(trail: Trail, any_token: str, account: str) -> None:
+    """Who, for which account, what, which contact, how it ended; there when the answer is."""
+    contact = await trail.client.create(name="Ann")
+    [line] = trail.lines()
+    assert line.keys() == COMMON | {"code", "contact_id"}
+    assert (line["event"], line["method"], line["code"]) == ("audit", "CreateContact", "OK")
+    assert (line["account"], line["contact_id"]) == (account, contact.id)
+    assert line["principal"]
+    assert any_token not in str(line)
+
+
+async def test_what_was_only_found_is_no_line(trail: Trail) -> None:
+    """Get or create that gets has written nothing; reads have no lines either."""
+    contact, _ = await trail.client.ensure(email="ann@example.com")
+    assert [line["method"] for line in trail.lines()] == ["EnsureContact"]
+    await trail.client.ensure(email="ann@example.com")
+    await trail.client.get(contact.id)
+    await trail.client.list()
+    assert trail.lines() == []
+
+
+async def test_changes_and_deletions_name_their_contact(trail: Trail) -> None:
+    """Each one line, with the id that the request names."""
+    contact = await trail.client.create()
+    trail.lines()
+    await trail.client.update({"id": contact.id, "name": "Bob"})
+    await trail.client.call("DeleteContact", id=contact.id)
+    lines = trail.lines()
+    assert [(line["method"], line["contact_id"]) for line in lines] == [
+        ("UpdateContact", contact.id),
+        ("DeleteContact", contact.id),
+    ]
+
+
+async def test_what_failed_is_told_with_its_reason(trail: Trail) -> None:
+    """Also what somebody tried who may not, or whom nobody knows."""
+    contact = await trail.client.create()
+    trail.lines()
+    await trail.client.failure("DeleteContact", id=contact.id, etag="stale")
+    trail.client.metadata = []
+    await trail.client.failure("DeleteContact", id=contact.id)
+    known, unknown = trail.lines()
+    assert (known["code"], known["reason"]) == ("ABORTED", "ETAG_MISMATCH")
+    assert known["contact_id"] == contact.id
+    assert (unknown["code"], unknown["reason"]) == ("UNAUTHENTICATED", "CREDENTIALS_MISSING")
+    assert unknown.keys().isdisjoint({"principal", "account", "contact_id"})
+
+
+async def test_an_id_that_is_none_is_not_repeated(trail: Trail) -> None:
+    """A caller may have sent anything for an id, a person's address too."""
+    await trail.client.failure("DeleteContact", id="ann@example.com")
+    [line] = trail.lines()
+    assert "contact_id" not in line
+    assert "ann" not in str(line)
+
+
+async def test_an_export_has_a_line_at_its_start_and_one_at_its_end(trail: Trail) -> None:
+    """Under one request id; the first with the filter's hash, the last with counts and outcome."""
+    for number in range(3):
+        await trail.client.create(name=str(number))
+    trail.lines()
+    export = aiter(trail.client.export())
+    messages = [await anext(export)]
+    lines = trail.lines()
+    assert lines[0]["phase"] == "start"
+    messages += [message async for message in export]
+    start, end = lines + trail.lines()
+    assert start.keys() == COMMON | {"phase", "filter"}
+    assert (start["phase"], end["phase"]) == ("start", "end")
+    assert start["request_id"] == end["request_id"]
+    assert start["filter"] == end["filter"]
+    assert (end["code"], end["count"]) == ("OK", 3)
+    assert end["bytes"] == sum(message.ByteSize() for message in messages)
+
+
+async def test_filters_are_told_apart_and_not_told(trail: Trail) -> None:
+    """The same filter has the same hash, another another; what it holds is not in the line."""
+    hashes = []
+    for email in ("ann@example.com", "ann@example.com", "bob@example.com"):
+        async for _ in trail.client.export(filter={"emails": [email]}):
+            pass
+        lines = trail.lines()
+        assert "example.com" not in str(lines)
+        hashes.append(lines[0]["filter"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+async def test_a_file_that_is_moved_away_begins_anew(trail: Trail) -> None:
+    """As those who rotate logs do it; no line is lost."""
+    await trail.client.create()
+    moved = trail.path.rename(trail.path.with_suffix(".1"))
+    contact = await trail.client.create()
+    assert len(moved.read_text().splitlines()) == 1
+    assert [line["contact_id"] for line in trail.lines()] == [contact.id]
+
+
+async def test_a_file_that_cannot_be_written_costs_no_call(
+    mongodb_uri: str,
+    tokens: Path,
+    any_token: str,
+    account: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The line is among the log lines then, with an error."""
+    path = tmp_path / "folder" / "audit.jsonl"
+    path.parent.mkdir()
+    async with serving(mongodb_uri, tokens=tokens, audit_file=path) as (_, channel):
+        path.rename(tmp_path / "moved")
+        path.parent.rmdir()
+        path.parent.write_text("a file where the folder was")
+        contact = await Client(channel, any_token, account).create()
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "the audit file cannot be written"
+    ]
+    [line] = [each for each in caplog.records if each.message == "audit"]
+    assert line.__dict__["contact_id"] == contact.id
+
+
+def test_a_file_that_cannot_be_written_stops_the_start(
+    tmp_path: Path, mongodb_uri: str, tokens: Path
+) -> None:
+    """With a sentence that names the flag."""
+    settings = {"address": "127.0.0.1:0", "tokens": tokens, "audit_file": tmp_path}
+    with pytest.raises(CannotServe, match=r"--audit-file .* cannot be written"):
+        Server(configuration.load(settings), mongodb_uri, lambda: None)
+
+
+async def test_a_killed_service_has_told_of_all_that_it_answered(
+    tmp_path: Path, mongodb_uri: str, tokens: Path, account: str
+) -> None:
+    """Kill -9 right after the answer: its line is in the file, which only its user may read."""
+    token = token_file.add(tokens, account, ("write",))
+    path = tmp_path / "audit.jsonl"
+    with ServiceProcess(tmp_path, *flags(mongodb_uri, tokens), "--audit-file", str(path)) as process:
+        async with grpc.aio.insecure_channel(process.address) as channel:
+            contact = await Client(channel, token, None).create()
+            process.kill()
+    assert [json.loads(line)["contact_id"] for line in path.read_text().splitlines()] == [contact.id]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_without_a_file_it_stands_among_the_lines_whatever_their_level(
+    tmp_path: Path, mongodb_uri: str, tokens: Path, account: str
+) -> None:
+    """The level of the log does not silence who did what."""
+    token = token_file.add(tokens, account, ("write",))
+    level = ("--log-level", "error", "--log-format", "json")
+    with ServiceProcess(tmp_path, *flags(mongodb_uri, tokens), *level) as process:
+        async with grpc.aio.insecure_channel(process.address) as channel:
+            await Client(channel, token, None).create()
+    lines = [json.loads(line) for line in process.log.splitlines()]
+    assert [(line["event"], line["method"]) for line in lines] == [("audit", "CreateContact")]
