@@ -19,6 +19,8 @@ from tests.process import ServiceProcess
 from tests.rpc import attacks
 from tests.rpc.attacks import PATH, RESOURCE_EXHAUSTED
 from tests.rpc.frames import ENHANCE_YOUR_CALM
+from tests.rpc.pki import Authority
+from tests.rpc.serving import serving
 
 Came = TypeVar("Came")
 
@@ -155,3 +157,19 @@ async def test_a_connection_that_says_nothing_is_closed(service: ServiceProcess,
         while not waiting.done():
             assert await guest.get(contact.id) == contact
         assert all(await waiting)
+
+
+async def test_a_tls_handshake_that_is_not_begun_is_closed(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str, tmp_path: Path
+) -> None:
+    """After ten seconds as well, while others come in."""
+    authority = Authority()
+    cert, key = authority.server().write(tmp_path, "server")
+    async with serving(mongodb_uri, tokens=tokens, tls_cert=cert, tls_key=key) as (server, _):
+        silent = asyncio.create_task(asyncio.to_thread(attacks.falls_silent, str(server.address), b""))
+        credentials = grpc.ssl_channel_credentials(authority.certificate)
+        async with grpc.aio.secure_channel(str(server.address), credentials) as channel:
+            guest = Client(channel, any_token, account)
+            while not silent.done():
+                await guest.list()
+        assert await silent
