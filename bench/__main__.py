@@ -18,7 +18,7 @@ from bench import laboratory, load_generator
 from bench.figures import Figure, table
 from bench.laboratory import FULL, QUICK, Laboratory
 from bench.load_generator import NotAnswered
-from bench.measures import busy, calls, exports, overload, pages, scale, sizes
+from bench.measures import attacks, busy, calls, exports, overload, pages, scale, sizes
 
 Measure = Callable[[Laboratory], list[Figure]]
 
@@ -36,6 +36,7 @@ MEASURES: dict[str, Measure] = {
     "refusals": overload.refusals,
     "noisy": overload.noisy,
     "overload": overload.overload,
+    "attacks": attacks.attacks,
     "start": sizes.start,
     "storage": sizes.storage,
     "scale": scale.scale,

@@ -67,7 +67,9 @@ class Config(BaseSettings):
     )
     jwt_issuer: str | None = Field(None, description="take JWTs of this issuer (claim iss)")
     jwt_audience: str | None = Field(None, description="what JWTs must be made for (claim aud)")
-    jwt_jwks_url: str | None = Field(None, description="where the issuer has its keys: https, or loopback")
+    jwt_jwks_url: str | None = Field(
+        None, description="where the issuer has its keys: https, loopback or a file"
+    )
     jwt_algorithms: str = Field(
         "RS256,PS256,ES256,ES384,EdDSA", description="signatures that JWTs may have, public keys only"
     )

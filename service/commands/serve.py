@@ -58,9 +58,9 @@ def _serve(options: argparse.Namespace) -> None:
     config = config_of(options)
     listening.certificates(config)
     listening.credentials(config)
+    server.rules(config)
     if config.ops_address:
         endpoints.check(config.ops_address)
-    server.rules(config)
     if config.workers == 1:
         _serve_alone(config)
     else:

@@ -6,6 +6,7 @@ Without one, it stands among the log lines, which are written a moment later.
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from service.ops import logs
 from service.ops.logs import JsonFormatter
 
 log = logging.getLogger(__name__)
+
+_REMINDER_SECONDS = 5.0
 
 # Of no level: no setting of the log silences it.
 _trail = logging.getLogger("audit")
@@ -24,15 +27,16 @@ class Trail:
 
     def __init__(self, path: Path | None = None) -> None:
         self._file = _Appended(path) if path else None
+        self._told = float("-inf")
         self._formatter = JsonFormatter()
 
     def write(self, make: Callable[[], logging.LogRecord]) -> None:
-        """The line of the record. When the file fails it stands among the log lines, with a complaint."""
+        """The line of the record. When the file fails, it stands among the log lines."""
         if self._file:
             try:
                 self._file.append(self._formatter.format(make()).encode() + b"\n")
             except OSError as error:
-                log.error("the audit file cannot be written", extra={"error": error.strerror})  # noqa: TRY400
+                self._complain(error)
             else:
                 return
         logs.tell_later(_trail, make)
@@ -40,6 +44,12 @@ class Trail:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+    def _complain(self, error: OSError) -> None:
+        now = time.monotonic()
+        if now - self._told >= _REMINDER_SECONDS:
+            self._told = now
+            log.error("the audit file cannot be written", extra={"error": error.strerror})
 
 
 class _Appended:

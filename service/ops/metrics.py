@@ -59,7 +59,9 @@ FAMILIES: Mapping[str, Family] = {
     "contactservice_certificate_expires_seconds": Family(
         "gauge", "When the certificate expires (Unix time)."
     ),
-    "contactservice_memory_limit_bytes": Family("gauge", "Memory that the service may use; +Inf: no limit."),
+    "contactservice_memory_limit_bytes": Family(
+        "gauge", "Memory that the service may use; absent without a limit."
+    ),
     "contactservice_build_info": Family(
         "gauge", "Always 1; the labels tell what runs.", ("version", "python", "grpc", "pymongo", "native")
     ),

@@ -5,7 +5,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -138,6 +140,8 @@ def _kept(known: Mapping[str, Key], found: Mapping[str, Key]) -> dict[str, Key]:
 
 
 async def _body(url: str) -> bytes:
+    if url.startswith("file:"):
+        return await asyncio.to_thread(Path(urlsplit(url).path).read_bytes)
     # A redirect could lead away from TLS.
     async with (
         aiohttp.ClientSession(timeout=_TIMEOUT) as session,

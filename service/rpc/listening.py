@@ -6,6 +6,7 @@ Each refusal is one sentence that names the flag.
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -120,10 +121,9 @@ def _jwts(config: Config) -> Jwts:
     algorithms = frozenset(config.jwt_algorithms.replace(",", " ").split())
     if not algorithms or not algorithms <= ALGORITHMS:
         raise CannotServe(f"--jwt-algorithms: expected some of {','.join(sorted(ALGORITHMS))}")
-    url = urlsplit(config.jwt_jwks_url or "")
-    host = url.hostname or ""
-    if not host or not (url.scheme == "https" or (url.scheme == "http" and _is_loopback(host))):
-        raise CannotServe("--jwt-jwks-url: expected https://, or http:// on loopback")
+    url = config.jwt_jwks_url or ""
+    if not _may_name_keys(url):
+        raise CannotServe("--jwt-jwks-url: expected https://, http:// on loopback, or file:// with a path")
     terms = Terms(
         issuer=config.jwt_issuer or "",
         audience=config.jwt_audience or "",
@@ -131,7 +131,15 @@ def _jwts(config: Config) -> Jwts:
         account_claim=config.jwt_account_claim,
         scopes_claim=config.jwt_scopes_claim,
     )
-    return Jwts(terms, Jwks(url.geturl()))
+    return Jwts(terms, Jwks(url))
+
+
+def _may_name_keys(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "file":
+        return not host and Path(parts.path).is_file()
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 
 def _is_loopback(host: str) -> bool:

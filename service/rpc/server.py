@@ -12,7 +12,6 @@ from grpc_health.v1.health import aio as health
 from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
 from service.domain.deletion import Rules
-from service.domain.limits import KIB, REQUEST_BYTES
 from service.ops import memory
 from service.ops.audit import Trail
 from service.ops.metrics import Metrics
@@ -22,6 +21,7 @@ from service.rpc.boundary import Boundary, Onlookers
 from service.rpc.health import Readiness, Revive
 from service.rpc.limits import Limits, buckets
 from service.rpc.listening import Address, CannotServe, certificates, credentials
+from service.rpc.options import OPTIONS
 from service.rpc.reflection import add_reflection
 from service.rpc.servicer import Servicer
 from service.rpc.signers import Signers
@@ -36,18 +36,6 @@ log = logging.getLogger(__name__)
 
 SERVICE = contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"]
 _OLDEST_GRPC = (1, 84)
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", REQUEST_BYTES),
-    ("grpc.max_metadata_size", 16 * KIB),
-    ("grpc.server.max_pending_requests", 2000),
-    ("grpc.server.max_pending_requests_hard_limit", 4000),
-    # At 100 gRPC core refuses streams at random with 64 in flight: those awaiting release count, too.
-    ("grpc.max_concurrent_streams", 1000),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-)
 
 
 def rules(config: Config) -> Rules:
@@ -88,7 +76,7 @@ class Server:
         )
         self._health = health.HealthServicer()
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
-        options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+        options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
         self.address = Address.parse(config.address)
         self._following: list[asyncio.Task[None]] = []

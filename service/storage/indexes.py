@@ -33,7 +33,7 @@ WANTED: dict[str, list[IndexModel]] = {
     ],
     DELETIONS: [
         IndexModel([("finished_at", 1)], name=_EXPIRY, expireAfterSeconds=DELETION_KEPT_DAYS * _DAY),
-        IndexModel([("due_at", 1)], name="due_at"),
+        IndexModel([("due_at", 1), ("finished_at", 1)], name="due_at_finished_at"),
     ],
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
 from service.domain import deletion
@@ -53,6 +53,16 @@ class Job:
     @property
     def receipt(self) -> Receipt:
         return Receipt(self.contact_id, self.started_at, self.finished_at, self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job that is due, and was when it was seen."""
+
+    account: str
+    contact_id: str
+    due_at: datetime
+    finished_at: datetime | None
 
 
 class Jobs:
@@ -111,11 +121,23 @@ class Jobs:
             {"_id": contact_id, "account": account, "due_at": {"$lte": clock.now()}}, {}
         )
 
-    async def due(self, most: int) -> list[tuple[str, str]]:
-        """Account and contact id of jobs to take, the longest due first. The one query over all accounts."""
-        due = {"due_at": {"$lte": clock.now()}}
-        found = self._gate.run(lambda: self._jobs.find(due, ["account"]).sort("due_at").limit(most).to_list())
-        return [(job["account"], job["_id"]) for job in await found]
+    async def due_open(self, most: int) -> list[Due]:
+        """Open jobs to take, the longest due first. With `due_ended` the only query over all accounts."""
+        return await self._due({"finished_at": None}, most)
+
+    async def due_ended(self, most: int) -> list[Due]:
+        """Jobs whose rows are to be looked for again, the longest due first."""
+        return await self._due({"finished_at": {"$ne": None}}, most)
+
+    async def postpone(self, ended: list[Due]) -> None:
+        """Makes jobs without rows due for their next late sweep, but for those taken meanwhile."""
+        now = clock.now()
+        changes = []
+        for job in ended:
+            due = self._rules.next_sweep(job.finished_at or now, now)
+            seen = {"_id": job.contact_id, "account": job.account, "due_at": job.due_at}
+            changes.append(UpdateOne(seen, {"$set": {"due_at": due}} if due else {"$unset": {"due_at": 1}}))
+        await self._gate.run(lambda: self._jobs.bulk_write(changes, ordered=False))
 
     async def count_open(self) -> int:
         """How many jobs have not ended, counted up to ten thousand."""
@@ -167,6 +189,11 @@ class Jobs:
         """Takes back a job whose contact stays, unless another deletion has joined it meanwhile."""
         alone = _owned(job) | {"holders": job.holders}
         await self._gate.run(lambda: self._jobs.delete_one(alone))
+
+    async def _due(self, conditions: Document, most: int) -> list[Due]:
+        due = {"due_at": {"$lte": clock.now()}} | conditions
+        found = self._gate.run(lambda: self._jobs.find(due).sort("due_at").limit(most).to_list())
+        return [Due(job["account"], job["_id"], job["due_at"], job.get("finished_at")) for job in await found]
 
     async def _leased(self, conditions: Document, change: Document) -> Job | None:
         until = clock.now() + self._rules.lease

@@ -5,6 +5,7 @@ collation a collection has.
 """
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ class LinkedRows:
         )
         return [row["_id"] for row in await found]
 
+    async def any(self, account: str, contact_ids: list[str]) -> bool:
+        """Whether a row that a deletion clears names one of the contacts."""
+        for link in self.cleared:
+            rows = self._rows(link)
+            named = _naming(link, account, {"$in": contact_ids})
+            if await self._gate.run(partial(rows.find_one, named, ["_id"], collation=_BYTEWISE)):
+                return True
+        return False
+
     async def clear(self, link: Link, account: str, contact_id: str, row_ids: list[Any]) -> int:
         """Removes or unlinks those of the rows that still name the contact; how many that were."""
         rows = self._rows(link)
@@ -105,8 +115,8 @@ class LinkedRows:
         )
 
 
-def _naming(link: Link, account: str, contact_id: str) -> Document:
-    return {link.account_field: account, link.contact_field: contact_id}
+def _naming(link: Link, account: str, contact: str | Document) -> Document:
+    return {link.account_field: account, link.contact_field: contact}
 
 
 def _serves(index: Mapping[str, Any], link: Link) -> bool:

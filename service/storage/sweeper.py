@@ -1,21 +1,25 @@
 """The sweeper of a replica: takes deletions whose owner let its time pass, and looks again for late rows.
 
-Each replica has one. Two that look at once share the work: a job is leased by one of them.
+Each replica has one. Two that look at once share the work: an open job is leased by one of them.
 """
 
 import asyncio
 import logging
 import random
+from itertools import groupby
 
 from pymongo.errors import PyMongoError
 
 from service.domain.deletion import Receipt
 from service.domain.errors import ServiceError
 from service.storage.deletion import Deletions
+from service.storage.jobs import Due
 
 log = logging.getLogger(__name__)
 
-_JOBS_AT_ONCE = 8
+_OPEN_AT_ONCE = 8
+# Rows of ended deletions are looked for together: most often there are none, for any of them.
+_ENDED_AT_ONCE = 200
 _REMINDER_SECONDS = 60.0
 
 
@@ -24,6 +28,7 @@ class Sweeper:
 
     def __init__(self, deletions: Deletions) -> None:
         self._deletions = deletions
+        self._jobs = deletions.jobs
         self._working: set[asyncio.Task[Receipt | None]] = set()
         self._told = float("-inf")
         self.open_jobs = 0
@@ -32,24 +37,48 @@ class Sweeper:
         """Runs until it is cancelled. A database that is away is the matter of the next look."""
         is_first = True
         while True:
+            is_behind = False
             try:
-                await self.look()
+                is_behind = await self.look()
                 if is_first:
                     is_first = False
                     await self._look_for_indexes()
             except (ServiceError, PyMongoError) as error:
                 self._remind(type(error).__name__)
-            # Not all replicas at the same moment.
-            await asyncio.sleep(self._deletions.rules.look_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            await self._pause(is_behind)
 
-    async def look(self) -> None:
-        """Begins what is due, as much as there is room for."""
-        room = _JOBS_AT_ONCE - len(self._working)
-        for account, contact_id in await self._deletions.jobs.due(room) if room else ():
-            if work := await self._deletions.take_due(account, contact_id):
-                self._working.add(work)
-                work.add_done_callback(self._working.discard)
-        self.open_jobs = await self._deletions.jobs.count_open()
+    async def look(self) -> bool:
+        """Takes open jobs that are due, looks for late rows; True when there may be more to do."""
+        room = _OPEN_AT_ONCE - len(self._working)
+        opened = await self._jobs.due_open(room) if room else []
+        for job in opened:
+            await self._take(job)
+        self.open_jobs = await self._jobs.count_open()
+        ended = await self._jobs.due_ended(_ENDED_AT_ONCE)
+        for account, jobs in groupby(sorted(ended, key=_account), _account):
+            await self._look_again(account, list(jobs))
+        return len(opened) == room or len(ended) == _ENDED_AT_ONCE
+
+    async def _take(self, job: Due) -> None:
+        if work := await self._deletions.take_due(job.account, job.contact_id):
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
+
+    async def _look_again(self, account: str, ended: list[Due]) -> None:
+        if not await self._deletions.rows.any(account, [job.contact_id for job in ended]):
+            await self._jobs.postpone(ended)
+            return
+        for job in ended:
+            if work := await self._deletions.take_due(account, job.contact_id):
+                await work
+
+    async def _pause(self, is_behind: bool) -> None:
+        seconds = self._deletions.rules.look_seconds
+        if not is_behind:
+            # Not all replicas at the same moment.
+            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 (jitter)
+        elif self._working:
+            await asyncio.wait(self._working, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _look_for_indexes(self) -> None:
         async for command in self._deletions.rows.unindexed():
@@ -60,3 +89,7 @@ class Sweeper:
         if now - self._told >= _REMINDER_SECONDS:
             self._told = now
             log.warning("the sweeper cannot look for deletions to finish", extra={"error": error})
+
+
+def _account(job: Due) -> str:
+    return job.account

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -252,6 +253,22 @@ async def test_an_issuer_that_does_not_answer_is_left_after_a_moment(
         assert not waiting.done()
         assert await waiting == "CREDENTIALS_INVALID"
         silent.set()
+
+
+async def test_keys_may_stand_in_a_file(mongodb_uri: str, issuer: Issuer, tmp_path: Path) -> None:
+    """For a service that cannot reach the issuer; one that is broken keeps the last good one."""
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(issuer.jwks()))
+    async with serving(mongodb_uri, **issuer.flags | {"jwt_jwks_url": file.as_uri()}) as (server, channel):
+        assert await outcome(channel, bearer(issuer.token())) == "OK"
+        credentials: Any = server._boundary._credentials
+        for content, expected in (("{", "CREDENTIALS_INVALID"), (None, "OK")):
+            issuer.add_key("next")
+            file.write_text(json.dumps(issuer.jwks()) if content is None else content)
+            credentials._keys._ended -= jwks.FETCH_PAUSE_SECONDS
+            assert await outcome(channel, bearer(issuer.token("next"))) == expected
+            assert await outcome(channel, bearer(issuer.token())) == "OK"
+    assert issuer.fetches == 0
 
 
 async def test_only_so_many_callers_wait(issuer: Issuer) -> None:

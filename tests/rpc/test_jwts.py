@@ -218,14 +218,18 @@ async def test_names_of_claims_and_algorithms_are_settings(mongodb_uri: str, iss
         assert await outcome(channel, bearer(issuer.token("rsa", **claims))) == "CREDENTIALS_INVALID"
 
 
-async def test_a_known_token_is_not_verified_again(issuer: Issuer) -> None:
-    """It is found by its hash until it expires, and the oldest of too many are forgotten."""
-    terms = Terms(NAME, AUDIENCE, frozenset({"RS256"}), "account", "scope")
+async def judge(issuer: Issuer, verified: int = 100) -> Jwts:
+    """What judges tokens of the issuer, its keys already fetched."""
     keys = Jwks(issuer.url)
     fetched = keys.fetched()
     assert fetched
     await fetched()
-    jwts = Jwts(terms, keys, verified=2)
+    return Jwts(Terms(NAME, AUDIENCE, frozenset({"RS256"}), "account", "scope"), keys, verified)
+
+
+async def test_a_known_token_is_not_verified_again(issuer: Issuer) -> None:
+    """It is found by its hash until it expires, and the oldest of too many are forgotten."""
+    jwts = await judge(issuer, verified=2)
     tokens = [issuer.token(sub=f"service {number}") for number in range(3)]
     principals = [jwts.principal(token) for token in tokens]
     assert [principal.name for principal in principals if principal] == [f"service {n}" for n in range(3)]
@@ -234,13 +238,12 @@ async def test_a_known_token_is_not_verified_again(issuer: Issuer) -> None:
     assert len(jwts._verified) == 2
 
 
-async def test_a_subject_cannot_forge_lines_of_the_log(issuer: Issuer) -> None:
-    """It names the principal, without what is not printable and not longer than a name."""
-    keys = Jwks(issuer.url)
-    fetched = keys.fetched()
-    assert fetched
-    await fetched()
-    jwts = Jwts(Terms(NAME, AUDIENCE, frozenset({"RS256"}), "account", "scope"), keys)
-    principal = jwts.principal(issuer.token(sub="a\nb\x1b[0m" + "x" * 500))
+async def test_a_principal_holds_what_counts_here(issuer: Issuer) -> None:
+    """Our scopes and accounts that can be; its name cannot forge lines of the log, nor fill them."""
+    jwts = await judge(issuer)
+    claims = {"scope": "openid read", "account": ["a", "b c"], "sub": "a\nb\x1b[0m" + "x" * 500}
+    principal = jwts.principal(issuer.token(**claims))
     assert principal
+    assert principal.scopes == {"read"}
+    assert principal.accounts == {"a"}
     assert principal.name == ("a?b?[0m" + "x" * 500)[:128]

@@ -2,11 +2,29 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.contact import Draft
 from service.storage.documents import to_document
 from tests.linked import contact_of, counts, link_rows, named, replica, swept
 from tests.storage.conftest import Stored
+
+
+class Commands(CommandListener):
+    """The names of the commands that the driver sends."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.seen.append(event.command_name)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 async def test_late_rows_are_swept_and_counted(stored: Stored) -> None:
@@ -86,3 +104,52 @@ async def test_a_collection_that_refuses_holds_up_only_its_own_deletion(stored: 
         assert counts(receipt)["tasks"] == (0, 1)
         await store.sweeper.look()
         assert store.sweeper.open_jobs == 0
+
+
+async def test_rows_of_many_ended_deletions_are_looked_for_together(stored: Stored, mongodb_uri: str) -> None:
+    """A look costs a query a link and one write, however many deletions of an account have ended."""
+    commands = Commands()
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongodb_uri, event_listeners=[commands])
+    async with replica(stored.database) as store:
+        for _ in range(50):
+            await store.delete("acme", await contact_of(store, "acme"))
+    ended = await stored.database.deletions.find_one({})
+    assert ended
+    await stored.database.deletions.update_many({}, {"$set": {"due_at": ended["finished_at"]}})
+    async with replica(client[stored.database.name]) as store:
+        commands.seen.clear()
+        await swept(store)
+        assert sorted(commands.seen) == ["aggregate", "find", "find", "find", "find", "find", "update"]
+    assert await stored.database.deletions.count_documents({"due_at": {"$gt": ended["finished_at"]}}) == 50
+    await client.close()
+
+
+async def test_a_backlog_is_worked_off_without_pauses(stored: Stored) -> None:
+    """Forty deletions that were left are ended though the sweeper would sleep an hour between looks."""
+    async with replica(stored.database, look_seconds=3600) as store:
+        for _ in range(40):
+            contact = await contact_of(store, "acme")
+            await link_rows(stored.database, "acme", contact, 2)
+            await store._deletions.jobs.open("acme", contact, None)
+            await stored.database.contacts.delete_one({"_id": contact})
+        await stored.database.deletions.update_many({}, [{"$set": {"due_at": "$started_at"}}])
+        following = asyncio.create_task(store.sweeper.follow())
+        async with asyncio.timeout(50):
+            while await stored.database.deletions.count_documents({"finished_at": None}):
+                await asyncio.sleep(0.05)
+        following.cancel()
+    assert await stored.database.notes.count_documents({}) == 0
+
+
+async def test_a_missing_index_is_told_at_the_first_look(
+    stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning with the command for each link without one; deletions go on."""
+    async with replica(stored.database) as store:
+        following = asyncio.create_task(store.sweeper.follow())
+        async with asyncio.timeout(20):
+            while len(told := [each for each in caplog.records if "whole linked" in each.message]) < 4:
+                await asyncio.sleep(0.01)
+        following.cancel()
+    assert {record.levelname for record in told} == {"WARNING"}
+    assert told[0].indexes == "db.getCollection('messages').createIndex({'tenant': 1, 'people.contact': 1})"  # type: ignore[attr-defined]
