@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
+from service.rpc import requests
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,12 @@ class Method:
         self.name = descriptor.name
         self.streams: bool = descriptor.server_streaming
         self._request = GetMessageClass(descriptor.input_type)
+        self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 
     def parsed(self, raw: bytes) -> Any:
         """The request; raises InvalidField when the bytes are none."""
+        if self._shortcut and (request := self._shortcut(raw)):
+            return request
         try:
             return self._request.FromString(raw)
         except DecodeError as error:

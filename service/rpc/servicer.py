@@ -13,6 +13,7 @@ from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
 from service.rpc import exporting, framing, listing, messages
 from service.rpc.auth import current_account, is_trusting
+from service.rpc.requests import NewContactRequest
 from service.storage.store import Store, StoredContact
 
 _ELEMENTS = framing.contact_messages()
@@ -29,13 +30,17 @@ class Servicer(ContactServiceServicer):
         self._store = store
         self._signer = signer
 
-    async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> Encoded:
+    async def CreateContact(
+        self, request: pb.CreateContactRequest | NewContactRequest, context: Context
+    ) -> Encoded:
         draft = messages.new_contact(request.contact)
         request_id = validation.checked_request_id(request.request_id)
         stored, created = await self._store.create(current_account(), draft, request_id)
         return framing.answer(self._element(stored), created=created)
 
-    async def EnsureContact(self, request: pb.EnsureContactRequest, context: Context) -> Encoded:
+    async def EnsureContact(
+        self, request: pb.EnsureContactRequest | NewContactRequest, context: Context
+    ) -> Encoded:
         draft = messages.new_contact(request.contact)
         stored, created = await self._store.ensure(current_account(), draft)
         return framing.answer(self._element(stored), created=created)
