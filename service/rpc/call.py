@@ -15,7 +15,7 @@ from grpc import StatusCode
 from service.domain.errors import Internal, InvalidField, ServiceError, Violation
 from service.ops import logs
 from service.ops.traces import CallSpan
-from service.rpc import audited
+from service.rpc import audited, requests
 from service.rpc.call_counts import CallCounts
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,12 @@ class Method:
         self.counts = CallCounts(descriptor)
         self.audited = descriptor.name in audited.NAMED
         self._request = GetMessageClass(descriptor.input_type)
+        self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 
     def parsed(self, raw: bytes) -> Any:
         """The request; raises InvalidField when the bytes are none."""
+        if self._shortcut and (request := self._shortcut(raw)):
+            return request
         try:
             return self._request.FromString(raw)
         except DecodeError as error:
