@@ -90,8 +90,11 @@ class Config(BaseSettings):
     export_slots_per_account: Annotated[int, Field(ge=1)] = Field(
         4, description="exports at once for one account"
     )
+    drain_delay: Annotated[float, Field(ge=0)] = Field(
+        3.0, description="seconds after SIGTERM in which the service still takes calls, but is not ready"
+    )
     drain_timeout: Annotated[float, Field(ge=0)] = Field(
-        20.0, description="seconds that calls under way have to end after SIGTERM"
+        15.0, description="seconds that calls under way then have to end"
     )
     calls_in_flight: Annotated[int, Field(ge=1)] = Field(1024, description="calls at once in this process")
     calls_in_flight_per_account: Annotated[int, Field(ge=1)] | None = Field(
