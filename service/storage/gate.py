@@ -8,7 +8,7 @@ semaphore smaller than the pool: cancelled callers leave at once, what they bega
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import pymongo
@@ -85,12 +85,10 @@ class Gate:
         """What it means that nothing came in time: the database is slow or, by what was last seen, away."""
         return StoreTimeout() if self._answers else StoreUnavailable()
 
-    async def drained(self, seconds: float | None = None) -> None:
-        """Returns when no operation runs any more (each ends by its own deadline) or the time is up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._running:
-                    await asyncio.wait(self._running)
+    async def drained(self) -> None:
+        """Returns when no operation runs any more; each ends by its own deadline."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     async def _slot(self) -> None:
         if self._is_shut:

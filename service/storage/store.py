@@ -1,7 +1,9 @@
 """The store: what the service can do with contacts, one method each. The account always comes first."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pymongo
@@ -218,8 +220,10 @@ class Store:
 
     async def close(self) -> None:
         """Gives deletions under way back, waits as long as an operation may take, then closes the client."""
-        await self._deletions.stop()
-        await self._gate.drained(self._gate.seconds + 1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gate.seconds + 1):
+                await self._deletions.stop()
+                await self._gate.drained()
         # It tells the database which sessions have ended, without a deadline of its own.
         with pymongo.timeout(_GOODBYE_SECONDS):
             await self._client.close()
