@@ -47,7 +47,8 @@ class Server:
         self.log = data_dir / "service.log"
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(data_dir / "service.log.1")
-        places = ["--data-dir", str(data_dir), "--ready-file", str(ready_file)]
+        # No balancer waits to hear that it leaves.
+        places = ["--data-dir", str(data_dir), "--ready-file", str(ready_file), "--drain-delay", "0"]
         command = [sys.executable, "-P", "-m", "service", "serve", *places, *flags]
         with self.log.open("ab") as log:
             self.log_start = log.tell()

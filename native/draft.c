@@ -5,13 +5,15 @@
 #include "value.h"
 #include "wire.h"
 
-const char draft_doc[] =
-    "draft(contact): of the bytes of a message Contact the fields of a Draft, or None where Python has to read it, or "
-    "to say what is wrong with it.";
+const char new_contact_doc[] =
+    "new_contact(request): of the bytes of a CreateContactRequest or an EnsureContactRequest the fields of a Draft and "
+    "the request id, or None where Python has to read it, or to say what is wrong with it.";
 
 /* Places in the answer: the fields of a Draft, in their order. */
 enum { FINGERPRINT, NAME, DESCRIPTION, EMAIL, PHONE, NICKNAME, PREFERENCES, METADATA, VERIFIED_AT, FIELDS };
 
+/* Both requests have the contact first; what one of them does not know is ignored behind. */
+enum { CONTACT_FIELD = 1, REQUEST_ID_FIELD = 2 };
 enum { FINGERPRINT_FIELD = 2, NAME_FIELD = 4, PREFERENCES_FIELD = 9, METADATA_FIELD = 10, VERIFIED_AT_FIELD = 11 };
 
 typedef PyObject *Fields[FIELDS];
@@ -160,7 +162,7 @@ static PyObject *absent(int place)
     return place < METADATA ? PyUnicode_FromStringAndSize(NULL, 0) : Py_NewRef(Py_None);
 }
 
-static PyObject *answer(Fields fields)
+static PyObject *tuple_of(Fields fields)
 {
     PyObject *result = PyTuple_New(FIELDS);
     for (int place = 0; result != NULL && place < FIELDS; place++) {
@@ -175,24 +177,53 @@ static PyObject *answer(Fields fields)
     return result;
 }
 
-PyObject *draft(PyObject *module, PyObject *argument)
+static PyObject *fields_of(Span contact)
 {
-    (void)module;
-    Py_buffer contact;
     Fields fields = {NULL};
-    if (PyObject_GetBuffer(argument, &contact, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    PyObject *result = NULL;
-    if (read_fields((Span){contact.buf, (size_t)contact.len}, fields)) {
-        result = answer(fields);
-    } else if (!PyErr_Occurred() || !PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        PyErr_Clear();
-        result = Py_NewRef(Py_None);
-    }
+    PyObject *result = read_fields(contact, fields) ? tuple_of(fields) : NULL;
     for (int place = 0; place < FIELDS; place++) {
         Py_XDECREF(fields[place]);
     }
-    PyBuffer_Release(&contact);
     return result;
+}
+
+static bool read_request(Span message, Span parts[2])
+{
+    Field field;
+    WireStep step;
+    while ((step = wire_next(&message, &field)) == WIRE_FIELD) {
+        if (field.number > REQUEST_ID_FIELD || field.type != WIRE_DELIMITED || parts[field.number - 1].at != NULL) {
+            return false;
+        }
+        parts[field.number - 1] = field.bytes;
+    }
+    return step == WIRE_END && parts[CONTACT_FIELD - 1].at != NULL;
+}
+
+static PyObject *answer(Span message)
+{
+    Span parts[2] = {{NULL, 0}, {NULL, 0}};
+    PyObject *fields = read_request(message, parts) ? fields_of(parts[CONTACT_FIELD - 1]) : NULL;
+    PyObject *request_id = fields ? decoded(parts[REQUEST_ID_FIELD - 1]) : NULL;
+    if (request_id == NULL) {
+        Py_XDECREF(fields);
+        return NULL;
+    }
+    return Py_BuildValue("NN", fields, request_id);
+}
+
+PyObject *new_contact(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    Py_buffer request;
+    if (PyObject_GetBuffer(argument, &request, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    PyObject *result = answer((Span){request.buf, (size_t)request.len});
+    PyBuffer_Release(&request);
+    if (result != NULL || (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError))) {
+        return result;
+    }
+    PyErr_Clear();
+    return Py_NewRef(Py_None);
 }

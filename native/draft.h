@@ -6,9 +6,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-extern const char draft_doc[];
+extern const char new_contact_doc[];
 
-/* draft(contact) of the module. */
-PyObject *draft(PyObject *module, PyObject *argument);
+/* new_contact(request) of the module. */
+PyObject *new_contact(PyObject *module, PyObject *argument);
 
 #endif

@@ -237,10 +237,10 @@ static PyObject *identity(PyObject *module, PyObject *argument)
 
 static PyMethodDef METHODS[] = {
     {"document", (PyCFunction)(void (*)(void))document, METH_FASTCALL, document_doc},
-    {"draft", draft, METH_O, draft_doc},
     {"identity", identity, METH_O,
      "identity(document): account, fingerprint and class, or None where it cannot be told."},
     {"newborn", (PyCFunction)(void (*)(void))newborn, METH_FASTCALL, newborn_doc},
+    {"new_contact", new_contact, METH_O, new_contact_doc},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},
     {"transcode", transcode, METH_VARARGS,
      "transcode(format, separator, documents, starts, first, most_bytes, most_records, slow): "

@@ -4,11 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 # gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from service.commands import migrate, serve, token
+from service.commands import config, migrate, serve, token
 from service.config import ConfigInvalid
 from service.ops.endpoints import OpsPortUnusable
 from service.ops.workers import WorkerCannotServe, WorkersKilled
@@ -19,6 +20,7 @@ from service.storage.indexes import CannotMigrate
 from service.storage.linked_rows import LinkedFileInvalid
 from service.storage.mongod import MongodUnavailable
 
+_DISTRIBUTION = "contactservice-server"
 _EXPECTED = (
     CannotMigrate,
     CannotServe,
@@ -48,8 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="contactservice", description="The system of record for the people a product talks to."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(_DISTRIBUTION)}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for noun in (serve, migrate, token):
+    for noun in (serve, migrate, config, token):
         noun.add(commands)
     return parser
 

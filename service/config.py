@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +15,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-ENVIRONMENT_PREFIX = "CONTACTSERVICE_"
-_CONFIG_FILE = ENVIRONMENT_PREFIX + "CONFIG"
+from service.sources import CONFIG_FILE, ENVIRONMENT_PREFIX, MONGODB_URI, Sources, variables
+
+# Of the settings that are being read: pydantic asks a class method for its sources.
+_file: ContextVar[Path | None] = ContextVar("file", default=None)
 
 
 def _rate(text: str) -> str:
@@ -40,7 +43,7 @@ class Config(BaseSettings):
     mongodb_uri: SecretStr | None = Field(
         None,
         description="a MongoDB >= 6.0 replica set; without it a mongod of our own is started",
-        validation_alias=AliasChoices("mongodb_uri", ENVIRONMENT_PREFIX + "MONGODB_URI", "MONGODB_URI"),
+        validation_alias=AliasChoices(*variables("mongodb_uri"), "mongodb_uri"),
     )
     database: str = Field("contactservice", description="name of the database")
     data_dir: Path = Field(
@@ -90,8 +93,11 @@ class Config(BaseSettings):
     export_slots_per_account: Annotated[int, Field(ge=1)] = Field(
         4, description="exports at once for one account"
     )
+    drain_delay: Annotated[float, Field(ge=0)] = Field(
+        3.0, description="seconds after SIGTERM in which the service still takes calls, but is not ready"
+    )
     drain_timeout: Annotated[float, Field(ge=0)] = Field(
-        20.0, description="seconds that calls under way have to end after SIGTERM"
+        15.0, description="seconds that calls under way then have to end"
     )
     calls_in_flight: Annotated[int, Field(ge=1)] = Field(1024, description="calls at once in this process")
     calls_in_flight_per_account: Annotated[int, Field(ge=1)] | None = Field(
@@ -127,20 +133,32 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not a source of ours)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (nor this)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get(_CONFIG_FILE)
+        file = _file.get()
         toml = (TomlConfigSettingsSource(settings_cls, file),) if file else ()
         return init_settings, env_settings, *toml
 
 
-def load(flags: Mapping[str, Any]) -> Config:
-    """The settings, with the flags that were given; raises ConfigInvalid."""
+def load(flags: Mapping[str, Any], file: Path | None = None) -> Config:
+    """The settings, with the flags that were given; raises ConfigInvalid.
+
+    Without a file, CONTACTSERVICE_CONFIG may name it.
+    """
+    return loaded(flags, file)[0]
+
+
+def loaded(flags: Mapping[str, Any], file: Path | None = None) -> tuple[Config, Sources]:
+    """The settings and where they come from; raises ConfigInvalid."""
     _check_environment()
+    file = _named_file(file)
     try:
-        return Config(**flags)
-    except ValidationError as error:
-        raise ConfigInvalid("; ".join(_sentence(each) for each in error.errors())) from None
+        sources = Sources.read(flags, os.environ, file)
     except (OSError, ValueError) as error:
-        raise ConfigInvalid(f"cannot read the configuration file: {error}") from error
+        raise ConfigInvalid(f"cannot read the configuration file {file}: {error}") from error
+    _file.set(file)
+    try:
+        return Config(**flags), sources
+    except ValidationError as error:
+        raise ConfigInvalid("; ".join(_sentence(each, sources) for each in error.errors())) from None
 
 
 def environment_of(config: Config) -> dict[str, str]:
@@ -152,23 +170,31 @@ def environment_of(config: Config) -> dict[str, str]:
 
 
 def _is_ours(variable: str) -> bool:
-    return variable.startswith(ENVIRONMENT_PREFIX) or variable == "MONGODB_URI"
+    return variable.startswith(ENVIRONMENT_PREFIX) or variable == MONGODB_URI
 
 
 def _text(value: Any) -> str:
     return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
+def _named_file(flag: Path | None) -> Path | None:
+    variable = os.environ.get(CONFIG_FILE)
+    file = flag or (Path(variable) if variable else None)
+    if file and not file.is_file():
+        raise ConfigInvalid(f"{'--config' if flag else CONFIG_FILE} names {file}, which is no file")
+    return file
+
+
 def _check_environment() -> None:
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields} | {_CONFIG_FILE}
-    file = os.environ.get(_CONFIG_FILE)
-    if file and not Path(file).is_file():
-        raise ConfigInvalid(f"{_CONFIG_FILE} names {file}, which is no file")
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields} | {CONFIG_FILE}
     for name in os.environ:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             raise ConfigInvalid(f"{name} is no setting; known are {', '.join(sorted(known))}")
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, sources: Sources) -> str:
     name = ".".join(str(part) for part in error["loc"])
-    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: is no setting (file {sources.file})"
+    source = sources.of("mongodb_uri" if name.upper().endswith(MONGODB_URI) else name)
+    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]} ({source})"

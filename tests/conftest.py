@@ -77,6 +77,7 @@ async def server(
         "tokens": tokens,
         "database": "tests",
         "stall_timeout": 0.5,
+        "drain_delay": 0.0,
         "batching": not request.config.getoption("--no-batching"),
     }
     server = Server(configuration.load(flags), mongodb_uri, lambda: None)

@@ -19,6 +19,7 @@ class ServiceProcess:
             *(sys.executable, "-m", "service", "serve"),
             *("--address", "127.0.0.1:0"),
             *("--data-dir", str(folder / "data")),
+            *("--drain-delay", "0"),
             *("--ready-file", str(self.ready_file)),
             *flags,
         ]

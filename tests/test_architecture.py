@@ -51,7 +51,8 @@ ROOMS = {
         "service.config",
     ),
     "service/ops/": ("service.ops",),
-    "service/config.py": ("service.config",),
+    "service/config.py": ("service.config", "service.sources"),
+    "service/sources.py": ("service.sources",),
     "service/native.py": ("service._native",),
 }
 # Where real things are chosen and joined, and the commands, which see all rooms.

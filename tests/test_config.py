@@ -59,7 +59,7 @@ def test_an_unknown_line_of_the_file_stops_the_start(monkeypatch: pytest.MonkeyP
     file = tmp_path / "settings.toml"
     file.write_text('adress = "127.0.0.1:1"\n')
     monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
-    with pytest.raises(ConfigInvalid, match="adress"):
+    with pytest.raises(ConfigInvalid, match=rf"^adress: is no setting \(file {file}\)$"):
         config.load({})
 
 
@@ -74,6 +74,49 @@ def test_a_file_that_cannot_be_read_stops_the_start(
     monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(file))
     with pytest.raises(ConfigInvalid):
         config.load({})
+
+
+@pytest.mark.parametrize("variable", ["CONTACTSERVICE_MONGODB_URI", "MONGODB_URI"])
+def test_the_services_own_variable_wins_over_the_usual_one(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MONGODB_URI may be meant for others, CONTACTSERVICE_MONGODB_URI is not."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://usual")
+    monkeypatch.setenv(variable, f"mongodb://{variable.lower()}")
+    settings, sources = config.loaded({})
+    assert settings.mongodb_uri
+    assert settings.mongodb_uri.get_secret_value() == f"mongodb://{variable.lower()}"
+    assert sources.of("mongodb_uri") == ("environment", variable)
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_the_file_of_the_flag_is_taken(
+    variable: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """--config names a file as CONTACTSERVICE_CONFIG does, and wins over it."""
+    (tmp_path / "one").write_text('database = "one"\n')
+    (tmp_path / "two").write_text('database = "two"\naddress = "127.0.0.1:1"\n')
+    if variable:
+        monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(tmp_path / "two"))
+    settings = config.load({}, tmp_path / "one")
+    assert (settings.database, settings.address) == ("one", "127.0.0.1:50051")
+    with pytest.raises(ConfigInvalid, match=r"--config names .*nowhere"):
+        config.load({}, tmp_path / "nowhere")
+
+
+def test_a_wrong_value_is_told_with_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The flag, the variable or the file: where an operator has to look."""
+    file = tmp_path / "settings.toml"
+    file.write_text('store_timeout = "soon"\n')
+    with pytest.raises(ConfigInvalid, match=rf"^store_timeout: .*\(file {file}\)$"):
+        config.load({}, file)
+    monkeypatch.setenv("CONTACTSERVICE_STORE_TIMEOUT", "later")
+    with pytest.raises(
+        ConfigInvalid, match=r"^store_timeout: .*\(environment CONTACTSERVICE_STORE_TIMEOUT\)$"
+    ):
+        config.load({}, file)
+    with pytest.raises(ConfigInvalid, match=r"^store_timeout: .*\(flag --store-timeout\)$"):
+        config.load({"store_timeout": "never"}, file)
 
 
 @pytest.mark.parametrize(

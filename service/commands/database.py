@@ -1,14 +1,11 @@
 """The database that a command works on: the one that is named, or a mongod of our own meanwhile."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.config import Config
 from service.rpc.health import Revive
-from service.storage.mongod import EmbeddedMongod, MongodUnavailable
-
-log = logging.getLogger(__name__)
+from service.storage.mongod import EmbeddedMongod
 
 
 @contextmanager
@@ -20,14 +17,6 @@ def database(config: Config) -> Iterator[tuple[str, Revive]]:
     mongod = EmbeddedMongod(config.data_dir, config.mongod)
     mongod.start()
     try:
-        yield mongod.uri, lambda: _revive(mongod)
+        yield mongod.uri, mongod.restart_if_dead
     finally:
         mongod.stop()
-
-
-def _revive(mongod: EmbeddedMongod) -> None:
-    try:
-        mongod.restart_if_dead()
-    except MongodUnavailable as error:
-        # Tried again at the next look at the database, as long as the service lives.
-        log.error("the own mongod does not start again", extra={"error": str(error)})  # noqa: TRY400

@@ -13,7 +13,9 @@ from service.storage.store import Store
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = commands.add_parser("migrate", help="make the indexes of a database that holds contacts")
+    command = commands.add_parser(
+        "migrate", help="make the indexes of a database that holds contacts", allow_abbrev=False
+    )
     command.set_defaults(command=_migrate)
     add_settings(command)
 

@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 
 # -P: not from a folder that happens to be the current one.
 _WORKER = (sys.executable, "-P", "-m", "service", "worker")
-_MARGIN_SECONDS = 5.0
+_MARGIN_SECONDS = 7.0
+_DESCRIPTION = """Serves until SIGTERM or SIGINT. Then it is not ready at once, takes calls for --drain-delay
+seconds, ends those under way within --drain-timeout, and exits with 0; a second signal ends it at once,
+with 1. Each setting is also an environment variable (CONTACTSERVICE_ADDRESS) or a line of --config's file."""
 _EXPECTED_OF_A_WORKER = (
     CannotServe,
     ConfigInvalid,
@@ -46,7 +49,9 @@ _EXPECTED_OF_A_WORKER = (
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = commands.add_parser("serve", help="serve until SIGTERM")
+    command = commands.add_parser(
+        "serve", help="serve until SIGTERM", description=_DESCRIPTION, allow_abbrev=False
+    )
     command.set_defaults(command=_serve)
     add_settings(command)
     # Started by `serve --workers`, with its settings in the environment; without a help it is not listed.
@@ -86,7 +91,7 @@ def _serve_together(config: Config) -> None:
 
 
 async def _run_workers(config: Config, address: Address, uri: str, revive: Revive) -> None:
-    grace = config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
+    grace = config.drain_delay + config.drain_timeout + config.store_timeout + _MARGIN_SECONDS
     with TemporaryDirectory(prefix="contactservice-") as folder:
         workers = Workers(_WORKER, _environment(config, address, uri, Path(folder)), config.workers, grace)
         together = Together(Path(folder), config.workers, workers.pids)

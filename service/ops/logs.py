@@ -33,6 +33,7 @@ FIELDS = (
     "data_dir",
     "file",
     "indexes",
+    "refused",
     "pid",
     "seconds",
     "workers",

@@ -4,11 +4,15 @@ grpc.aio asks its core for one call and, only when that one has come around thro
 loop, for the next: 64 calls that arrive together are taken one round after the other. Here AHEAD of them are
 asked for at any time, and grpc.aio finds the next already there: an echo answers half as many calls again a
 second, for two thirds of the processor time (docs/performance.md).
+
+And it waits for each by asyncio.wait, which goes around the loop even for what is there already, and tells of
+one call where many have come. Its waiting is replaced by one that takes all that are there: another fifth.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,6 +24,7 @@ AHEAD = 16
 APART = ("/grpc.health.v1.Health/Check",)
 
 Option: TypeAlias = tuple[str, int]
+Task: TypeAlias = "asyncio.Task[Any]"
 
 
 def server(interceptors: Sequence[grpc.aio.ServerInterceptor], options: Sequence[Option]) -> grpc.aio.Server:
@@ -43,10 +48,10 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # compiled, without t
     def __init__(self, loop: asyncio.AbstractEventLoop, *arguments: Any) -> None:
         super().__init__(loop, *arguments)
         self._event_loop = loop
-        self._ahead: deque[asyncio.Task[Any]] = deque()
+        self._ahead: deque[Task] = deque()
 
     # gRPC's own hook: it is called at the start, and again with each call that was taken.
-    def _make_request_call_future(self, registered: bytes | None) -> "asyncio.Task[Any]":
+    def _make_request_call_future(self, registered: bytes | None) -> Task:
         if registered is not None:
             return self._looked_at(self._request_registered_call(registered))
         while len(self._ahead) <= AHEAD:
@@ -57,13 +62,46 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # compiled, without t
         await super().shutdown(grace)
         await asyncio.gather(*self._ahead, return_exceptions=True)
 
-    def _looked_at(self, asking: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def _looked_at(self, asking: Coroutine[Any, Any, Any]) -> Task:
         task = self._event_loop.create_task(asking)
         task.add_done_callback(_look_at)
         return task
 
 
-def _look_at(task: "asyncio.Task[Any]") -> None:
+def _look_at(task: Task) -> None:
     # Those that still wait when the server stops fail with it: nothing to report.
     if not task.cancelled():
         task.exception()
+
+
+# Who waits for a task, since the task has been asked to say when it is done.
+_waiting: dict[Task, "asyncio.Future[None]"] = {}
+
+
+async def wait(
+    tasks: Collection[Task],
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 (as asyncio.wait has it)
+    return_when: str = asyncio.ALL_COMPLETED,
+) -> tuple[set[Task], set[Task]]:
+    """As asyncio.wait; but the first that are done are told of all, and at once when there are any."""
+    if return_when != asyncio.FIRST_COMPLETED or timeout is not None:
+        return await asyncio.wait(tasks, timeout=timeout, return_when=return_when)
+    while not (done := {task for task in tasks if task.done()}):
+        waiter = asyncio.get_running_loop().create_future()
+        for task in tasks:
+            if task not in _waiting:
+                task.add_done_callback(_wake)
+            _waiting[task] = waiter
+        await waiter
+    return done, {task for task in tasks if task not in done}
+
+
+def _wake(task: Task) -> None:
+    waiter = _waiting.pop(task)
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+# The server's loop is compiled, and finds `asyncio.wait` by this name in its module.
+cygrpc.asyncio = SimpleNamespace(**{name: getattr(asyncio, name) for name in dir(asyncio)} | {"wait": wait})

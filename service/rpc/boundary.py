@@ -6,6 +6,7 @@ with the text of an exception. Servicer methods behind it hold no try, no abort,
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
@@ -121,9 +122,18 @@ class Boundary(grpc.aio.ServerInterceptor):
             if seen == self._refused:
                 return
 
-    async def idle(self) -> None:
-        """Returns when no call is in its servicer any more; server.stop() may return earlier."""
-        await self._idle.wait()
+    async def idle(self, seconds: float | None = None) -> None:
+        """Returns when no call is in its servicer any more, or when the time is up.
+
+        gRPC's own stop may return earlier, and waits for streams of health and reflection, too.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    def end_streams(self) -> None:
+        """Streams under way end with ShuttingDown. What they sent last has the token that continues them."""
+        self._permits.withdraw_all(ShuttingDown())
 
     def _bounded(self, method: Method, handler: Any) -> Handler:
         if not method.streams:

@@ -12,10 +12,10 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
 
-from service.domain.errors import Internal, InvalidField, ServiceError, Violation
+from service.domain.errors import Internal, InvalidField, ServiceError, StoreUnavailable, Violation
 from service.ops import logs
 from service.ops.traces import CallSpan
-from service.rpc import audited
+from service.rpc import audited, requests
 from service.rpc.call_counts import CallCounts
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,12 @@ class Method:
         self.counts = CallCounts(descriptor)
         self.audited = descriptor.name in audited.NAMED
         self._request = GetMessageClass(descriptor.input_type)
+        self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 
     def parsed(self, raw: bytes) -> Any:
         """The request; raises InvalidField when the bytes are none."""
+        if self._shortcut and (request := self._shortcut(raw)):
+            return request
         try:
             return self._request.FromString(raw)
         except DecodeError as error:
@@ -108,7 +111,8 @@ class Call:
         if self.span is not None:
             self.span.end(self.code, StatusCode[self.code].value[0], self.reason, self.request_id)
         self._moment = time.time()
-        if log.isEnabledFor(logging.INFO):
+        # While the database is away, that is told once for all calls (health.py).
+        if self.reason != StoreUnavailable.reason and log.isEnabledFor(logging.INFO):
             logs.tell_later(log, self._record)
 
     def audit_start(self) -> logging.LogRecord:

@@ -1,4 +1,4 @@
-"""Health (grpc.health.v1): "" while the process lives, the service's name while the database answers."""
+"""Health (grpc.health.v1): "" while the process lives, the service's name while the service can be of use."""
 
 import asyncio
 import logging
@@ -12,28 +12,31 @@ from service.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-# What can be done about a database that does not answer: starts an own mongod again when it died.
-Revive = Callable[[], object]
+# What can be done about a database of our own that has died: starts it again, and says how it ended.
+Revive = Callable[[], str | None]
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _INTERVAL_SECONDS = 1.0
 _REMINDER_SECONDS = 5.0
+_AWAY = "the database does not answer"
 _MIGRATE = "indexes are missing on a collection that holds contacts: run `contactservice migrate`"
 
 
 class Readiness:
-    """Follows the database with a real ping a second and tells the health service."""
+    """Follows the database with a real ping a second and tells the health service.
+
+    `answers` says whether the database did at the last look.
+    """
 
     def __init__(self, store: Store, servicer: aio.HealthServicer, service_name: str, revive: Revive) -> None:
+        self.answers = False
         self._store = store
         self._servicer = servicer
         self._service_name = service_name
         self._revive = revive
         self._prepared = False
-        # What keeps it from serving, as a sentence, and whether the database answered at the last look.
-        self.why_not: str | None = "the database has not been looked at yet"
-        self.answers = False
+        self._leaving = False
         self._told = float("-inf")
 
     async def start(self) -> None:
@@ -46,32 +49,49 @@ class Readiness:
             await self.look()
             await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def look(self) -> bool:
-        """One look at the database: its indexes until they are all there, then a ping."""
-        try:
-            if self._prepared:
-                await self._store.ping()
-            else:
-                self._prepare(await self._store.prepare())
-        except ServiceError as error:
-            self.answers, self.why_not = False, "the database does not answer"
-            await self._servicer.set(self._service_name, _NOT_SERVING)
-            self._remind("the database does not answer", error=error.reason)
-            # Blocks the loop while an own mongod starts again: nothing could be answered anyway, and its
-            # parent-death signal follows the thread that starts it.
-            self._revive()
-            return False
-        self.answers = True
-        self.why_not = None if self._prepared else _MIGRATE
-        await self._servicer.set(self._service_name, _SERVING)
-        return True
+    @property
+    def why_not(self) -> str | None:
+        """What is missing for the service to be of full use, as a sentence's part; None when it is ready."""
+        if self._leaving:
+            return "draining"
+        if not self.answers:
+            return _AWAY
+        return None if self._prepared else _MIGRATE
 
-    def _prepare(self, missing: set[str]) -> None:
+    async def leave(self) -> None:
+        """Not ready from now on, whatever the database does. The process stays alive, and says so."""
+        self._leaving = True
+        await self._tell()
+
+    async def look(self) -> None:
+        """One look at the database: a ping, then its indexes until they are all there."""
+        ended = self._revive()
+        was_away = not self.answers
+        try:
+            await self._store.look()
+            if not self._prepared:
+                await self._prepare()
+        except ServiceError as error:
+            self.answers = False
+            self._remind(_AWAY, error=ended or error.reason, refused=self._store.refused)
+        else:
+            self.answers = True
+            if was_away and self._told > float("-inf"):
+                log.info("the database answers again")
+        await self._tell()
+
+    async def _prepare(self) -> None:
+        missing = await self._store.prepare()
         self._prepared = not missing
         if missing:
             self._remind(_MIGRATE, indexes=",".join(sorted(missing)))
 
-    def _remind(self, text: str, **facts: str) -> None:
+    async def _tell(self) -> None:
+        # Without an index it is of use to readers: NOT_SERVING would keep them away, too.
+        serves = self.answers and not self._leaving
+        await self._servicer.set(self._service_name, _SERVING if serves else _NOT_SERVING)
+
+    def _remind(self, text: str, **facts: object) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._told >= _REMINDER_SECONDS:
             self._told = now

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from typing import NoReturn
 
 from service.config import Config
 from service.rpc.health import Revive
@@ -12,6 +13,9 @@ from service.rpc.listening import Address
 from service.rpc.server import Server
 
 log = logging.getLogger(__name__)
+
+# A drain that was cut short by a second signal: calls under way were lost.
+CUT_SHORT = 1
 
 
 async def serve(
@@ -22,14 +26,14 @@ async def serve(
     *,
     shares_port: bool = False,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains.
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
 
-    `revive` is called while the database does not answer, `tell` once, when the service serves, with its
-    address and that of its ops port.
+    `revive` is called at each look at the database, `tell` once, when the service serves, with its address
+    and that of its ops port.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, _signalled, stopping)
     server = Server(config, mongodb_uri, revive, shares_port=shares_port)
     try:
         await server.start()
@@ -40,6 +44,19 @@ async def serve(
         ends = {asyncio.create_task(stopping.wait()), asyncio.create_task(server.fails())}
         for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
             await end
-        log.info("draining")
     finally:
         await server.stop()
+
+
+def _signalled(stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        _end_at_once()
+    log.info("draining")
+    stopping.set()
+
+
+def _end_at_once() -> NoReturn:
+    log.warning("stopped before calls under way had ended")
+    logging.shutdown()
+    # Nothing is waited for: not for calls, not for threads, not for a database that does not answer.
+    os._exit(CUT_SHORT)

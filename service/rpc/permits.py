@@ -35,8 +35,13 @@ class Permit:
             raise self._refusal from error
 
     def look(self) -> None:
-        """Withdraws the permit, once, when the check fails."""
-        if self._refusal is None and (refusal := self._refused()) and self._task:
+        """Withdraws the permit when the check fails."""
+        if self._refusal is None and (refusal := self._refused()):
+            self.withdraw(refusal)
+
+    def withdraw(self, refusal: ServiceError) -> None:
+        """Ends the task with this error; the first one counts."""
+        if self._refusal is None and self._task:
             self._refusal = refusal
             self._task.cancel()
 
@@ -59,6 +64,10 @@ class Permits:
 
     def while_allowed(self, check: Callable[[], None]) -> Permit:
         return Permit(self._permits, check)
+
+    def withdraw_all(self, refusal: ServiceError) -> None:
+        for permit in tuple(self._permits):
+            permit.withdraw(refusal)
 
     async def follow(self) -> None:
         """Checks each of them once a second; runs until it is cancelled."""

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 SERVICE = contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"]
 _OLDEST_GRPC = (1, 84)
+# For the last answers to reach who reads them. Streams of health have no end, and are cut off then.
+_PARTING_SECONDS = 2.0
 
 
 def rules(config: Config) -> Rules:
@@ -116,11 +118,16 @@ class Server:
         await asyncio.gather(*self._following)
 
     async def stop(self) -> None:
-        """Refuses new calls, gives those under way their time, then lets go of everything."""
+        """Leaves: is not ready at once, serves on for a moment, then only what is under way, then nothing."""
         self._serving = False
-        await self._health.enter_graceful_shutdown()
+        await self.readiness.leave()
+        if self._following:
+            # Those who choose among replicas need that long to hear of it.
+            await asyncio.sleep(self._config.drain_delay)
         await self._boundary.drain()
-        await self._grpc.stop(self._config.drain_timeout)
+        await self._boundary.idle(self._config.drain_timeout)
+        self._boundary.end_streams()
+        await self._grpc.stop(_PARTING_SECONDS)
         await self._boundary.idle()
         for task in self._following:
             task.cancel()

@@ -15,6 +15,7 @@ from service.rpc import exporting, framing, listing, messages
 from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
 from service.rpc.outlet import Outlet
+from service.rpc.requests import NewContactRequest
 from service.storage.store import Store, StoredContact
 
 _ELEMENTS = framing.contact_messages()
@@ -31,12 +32,16 @@ class Servicer(ContactServiceServicer):
         self._store = store
         self._signer = signer
 
-    async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> Encoded:
+    async def CreateContact(
+        self, request: pb.CreateContactRequest | NewContactRequest, context: Context
+    ) -> Encoded:
         draft = messages.new_contact(request.contact)
         request_id = validation.checked_request_id(request.request_id)
         return self._born(*await self._store.create(current_account(), draft, request_id))
 
-    async def EnsureContact(self, request: pb.EnsureContactRequest, context: Context) -> Encoded:
+    async def EnsureContact(
+        self, request: pb.EnsureContactRequest | NewContactRequest, context: Context
+    ) -> Encoded:
         draft = messages.new_contact(request.contact)
         return self._born(*await self._store.ensure(current_account(), draft))
 

@@ -46,6 +46,23 @@ class Gate:
         self.trace: Callable[[str], AbstractContextManager[object]] | None = None
         self._running: set[asyncio.Task[object]] = set()
         self._answers = True
+        # After a look in vain: nobody waits for a database that is known to be away. Counted while it is.
+        self._is_shut = False
+        self.refused = 0
+
+    async def look(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """As `run`, whatever the last look found, and without a slot, since those may all be stuck.
+
+        Between a look that fails and the next that does not, all others fail at once with StoreUnavailable.
+        """
+        task = self._task(self._operated(operation, self.seconds, holds_slot=False))
+        try:
+            result = await asyncio.shield(task)
+        except ServiceError:
+            self._is_shut = True
+            raise
+        self._is_shut, self.refused = False, 0
+        return result
 
     async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
@@ -74,6 +91,9 @@ class Gate:
             await asyncio.wait(self._running)
 
     async def _slot(self) -> None:
+        if self._is_shut:
+            self.refused += 1
+            raise StoreUnavailable
         if not self._slots.locked():
             await self._slots.acquire()
             return
@@ -93,7 +113,9 @@ class Gate:
         await self._slot()
         return await self._operated(operation, seconds)
 
-    async def _operated(self, operation: Callable[[], Awaitable[T]], seconds: float | None) -> T:
+    async def _operated(
+        self, operation: Callable[[], Awaitable[T]], seconds: float | None, *, holds_slot: bool = True
+    ) -> T:
         self.under_way += 1
         began = time.perf_counter()
         try:
@@ -109,7 +131,8 @@ class Gate:
         finally:
             self.under_way -= 1
             self.took(time.perf_counter() - began)
-            self._slots.release()
+            if holds_slot:
+                self._slots.release()
         self._answers = True
         return result
 

@@ -46,6 +46,7 @@ _WITHOUT_SET = (
 )
 _PORT_ATTEMPTS = 3
 _PREDECESSOR_SECONDS = 3
+_LAST_WORDS_BYTES = 65_536
 _PORT_TAKEN, _OTHER_VERSION = 48, 62  # exit codes of mongod
 _OTHER_FORMAT = re.compile(r"unsupported WiredTiger (source )?file version")
 
@@ -64,6 +65,7 @@ class EmbeddedMongod:
         self._named = binary
         self._binary: MongodBinary | None = None
         self._child: Child | None = None
+        self._said_before = 0
         self._port = 0
 
     @property
@@ -107,15 +109,19 @@ class EmbeddedMongod:
         if child is not None:
             end(child, timeout)
 
-    def restart_if_dead(self, timeout: float = 30.0) -> bool:
-        """Starts mongod on the same port when it has ended by itself, and says whether; raises as `start`.
+    def restart_if_dead(self) -> str | None:
+        """Starts mongod on the same port when it has ended by itself, and says how it ended.
 
-        One that is not ready in time is left to get ready.
+        It is not waited for: who has a client meets it when it is ready, or finds here that it ended again.
         """
-        if self._child is None or self._child.poll() is None:
-            return False
-        self._run(_IN_ITS_SET, self._is_primary, time.monotonic() + timeout)
-        return True
+        if self._child is None or (code := self._child.poll()) is None:
+            return None
+        try:
+            sentence = str(self._ended(code, self._said()))
+            self._spawn(_IN_ITS_SET)
+        except OSError as error:
+            return f"mongod has ended, and {self.data_dir} cannot be used any more ({error.strerror})."
+        return sentence
 
     def _chosen(self) -> MongodBinary:
         if self._binary is None:
@@ -166,19 +172,28 @@ class EmbeddedMongod:
         self.stop()
 
     def _run(self, options: tuple[str, ...], ready: Question, deadline: float) -> None:
-        log = self.data_dir / LOG_NAME
-        said_before = log.stat().st_size if log.exists() else 0
-        self._child = child = spawn(self._chosen(), self.data_dir, self._port, *options)
+        child = self._spawn(options)
         while not self._answers(ready):
             if (code := child.poll()) is not None:
-                said = log.read_bytes()[said_before:].decode(errors="replace")
-                raise self._ended(code, said)
+                raise self._ended(code, self._said())
             if time.monotonic() > deadline:
                 raise MongodUnavailable(
-                    f"mongod was not ready in time: {log} says what it was doing; start again, perhaps when "
-                    "the machine is less busy."
+                    f"mongod was not ready in time: {self.data_dir / LOG_NAME} says what it was doing; "
+                    "start again, perhaps when the machine is less busy."
                 )
             time.sleep(POLL_SECONDS)
+
+    def _spawn(self, options: tuple[str, ...]) -> Child:
+        log = self.data_dir / LOG_NAME
+        self._said_before = log.stat().st_size if log.exists() else 0
+        self._child = spawn(self._chosen(), self.data_dir, self._port, *options)
+        return self._child
+
+    def _said(self) -> str:
+        with (self.data_dir / LOG_NAME).open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._said_before, end - _LAST_WORDS_BYTES))
+            return log.read().decode(errors="replace")
 
     def _answers(self, ready: Question) -> bool:
         if not listens(self._port):
@@ -215,6 +230,6 @@ class EmbeddedMongod:
             )
         how = f"signal {-code}" if code < 0 else f"code {code}"
         return MongodUnavailable(
-            f"mongod {self.version} ended while it started ({how}, {last_error(said)}): see "
+            f"mongod {self.version} ended by itself ({how}, {last_error(said)}): see "
             f"{self.data_dir / LOG_NAME}."
         )

@@ -1,9 +1,12 @@
 """The store: what the service can do with contacts, one method each. The account always comes first."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
+import pymongo
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
@@ -40,6 +43,7 @@ _UNBOUNDED = 2**63 - 1
 _RANDOM_CHARACTERS = 32
 _UNHURRIED_SECONDS = 10.0
 _NOTHING_LINKED = Rules()
+_GOODBYE_SECONDS = 1.0
 _MIGRATE = "the index {} is missing; run `contactservice migrate`"
 
 
@@ -190,6 +194,15 @@ class Store:
     async def ping(self) -> dict[str, Any]:
         return await self._gate.run(lambda: self._database.command("ping"))
 
+    async def look(self) -> None:
+        """Whether the database answers; if it does not, every other method says so at once until it does."""
+        await self._gate.look(lambda: self._database.command("ping"))
+
+    @property
+    def refused(self) -> int:
+        """Operations that were not sent since the database has been found away."""
+        return self._gate.refused
+
     async def prepare(self) -> set[str]:
         """Makes the indexes of an empty collection; returns the names of those that a filled one lacks."""
         missing = await self._gate.run(lambda: indexes.missing(self._database))
@@ -206,10 +219,14 @@ class Store:
         return made
 
     async def close(self) -> None:
-        """Gives deletions under way back, waits for the operations under way, then closes the client."""
-        await self._deletions.stop()
-        await self._gate.drained()
-        await self._client.close()
+        """Gives deletions under way back, waits as long as an operation may take, then closes the client."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gate.seconds + 1):
+                await self._deletions.stop()
+                await self._gate.drained()
+        # It tells the database which sessions have ended, without a deadline of its own.
+        with pymongo.timeout(_GOODBYE_SECONDS):
+            await self._client.close()
 
     async def _swap(self, account: str, before: Contact, after: Contact, changed: StoredContact) -> bool:
         expected = {

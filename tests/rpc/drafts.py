@@ -9,8 +9,7 @@ from contactservice.v1.contact_pb2 import Contact
 from service.domain import validation
 from service.domain.contact import Draft
 from service.domain.errors import InvalidRequest
-from service.native import compiled
-from service.rpc import messages
+from service.rpc import framing, messages, requests
 
 
 def in_python(message: Contact) -> Draft | None:
@@ -23,8 +22,8 @@ def in_python(message: Contact) -> Draft | None:
 
 def natively(raw: bytes) -> Draft | None:
     """The draft that the compiled part makes of it; None when it leaves it to Python."""
-    read = compiled.draft(raw)
-    return Draft(*read) if read else None
+    read = requests.new_contact(framing._opening(1, len(raw)) + raw)
+    return read and read.contact
 
 
 def exact(draft: Draft | None) -> str:

@@ -15,7 +15,13 @@ NOBODY_LISTENS = "mongodb://127.0.0.1:9/?replicaSet=rs0"
 @asynccontextmanager
 async def serving(mongodb_uri: str, **flags: Any) -> AsyncIterator[tuple[Server, grpc.aio.Channel]]:
     """The running server and a channel to it; both end with the block."""
-    settings = {"address": "127.0.0.1:0", "database": "tests", "drain_timeout": 0.0, **flags}
+    settings = {
+        "address": "127.0.0.1:0",
+        "database": "tests",
+        "drain_delay": 0.0,
+        "drain_timeout": 0.0,
+        **flags,
+    }
     server = Server(configuration.load(settings), mongodb_uri, lambda: None)
     await server.start()
     try:

@@ -79,3 +79,76 @@ async def test_a_health_check_does_not_wait_behind_calls() -> None:
         await asyncio.gather(*before, call(accepting.APART[0], b""))
     assert answers.index(accepting.APART[0]) < 250
     await server.stop(None)
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
+
+
+async def _value(number: int) -> int:
+    return number
+
+
+async def test_all_that_are_done_are_told_of_at_once() -> None:
+    """Without a turn of the loop, in which something else could have been done."""
+    loop = asyncio.get_running_loop()
+    done, rest = [loop.create_task(_value(1)), loop.create_task(_value(2))], loop.create_task(_never())
+    await asyncio.gather(*done)
+    turns: list[int] = []
+    loop.call_soon(turns.append, 1)
+    answer = await accepting.wait([*done, rest], return_when=asyncio.FIRST_COMPLETED)
+    assert (answer, turns) == (({*done}, {rest}), [])
+    rest.cancel()
+
+
+async def test_two_that_wait_are_woken_by_their_own() -> None:
+    """Servers in one process wait beside each other, each again and again for what it asked for."""
+    loop = asyncio.get_running_loop()
+    events = [asyncio.Event(), asyncio.Event()]
+    tasks = [loop.create_task(event.wait()) for event in events]
+    others = [loop.create_task(_never()) for _ in events]
+
+    async def first(number: int) -> tuple[set[Any], set[Any]]:
+        return await accepting.wait([tasks[number], others[number]], return_when=asyncio.FIRST_COMPLETED)
+
+    waits = [loop.create_task(first(number)) for number in (0, 1)]
+    events[1].set()
+    assert await waits[1] == ({tasks[1]}, {others[1]})
+    assert not waits[0].done()
+    again = loop.create_task(accepting.wait([others[1]], return_when=asyncio.FIRST_COMPLETED))
+    events[0].set()
+    assert await waits[0] == ({tasks[0]}, {others[0]})
+    for other in others:
+        other.cancel()
+    assert await again == ({others[1]}, set())
+
+
+async def test_a_cancelled_wait_leaves_what_it_waited_for() -> None:
+    """A server that is stopped takes nothing with it, and who waits next is woken."""
+    event = asyncio.Event()
+    task = asyncio.create_task(event.wait())
+    wait = asyncio.create_task(accepting.wait([task], return_when=asyncio.FIRST_COMPLETED))
+    await asyncio.sleep(0)
+    wait.cancel()
+    await asyncio.gather(wait, return_exceptions=True)
+    assert not task.cancelled()
+    event.set()
+    assert await accepting.wait([task], return_when=asyncio.FIRST_COMPLETED) == ({task}, set())
+
+
+async def test_other_waits_are_those_of_asyncio() -> None:
+    """What else gRPC may wait for is waited for as ever."""
+    tasks = [asyncio.create_task(_value(number)) for number in range(3)]
+    assert await accepting.wait(tasks) == ({*tasks}, set())
+    assert await accepting.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED) == ({*tasks}, set())
+
+
+async def test_grpc_waits_so() -> None:
+    """A new gRPC that waits for its calls in another way shows here."""
+    server, address = await _started()
+    async with grpc.aio.insecure_channel(address) as channel:
+        await channel.unary_unary(PATH)(b"x", timeout=20)
+    assert any("_request_call" in repr(task) for task in accepting._waiting)
+    before = len(accepting._waiting)
+    await server.stop(None)
+    assert len(accepting._waiting) < before

@@ -9,11 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contactservice.v1 import contact_service_pb2
 from contactservice.v1.contact_pb2 import Contact
+from contactservice.v1.contact_service_pb2 import CreateContactRequest
 from service.domain import limits
-from service.domain.contact import TEXT_FIELDS
+from service.domain.contact import TEXT_FIELDS, Draft
 from service.native import compiled
-from service.rpc import messages
+from service.rpc import messages, requests
+from service.rpc.call import Method
 from tests.domain import hostile, strategies
 from tests.domain.strategies import bounded
 from tests.rpc.drafts import check_not_other, check_same, exact, in_python, natively, struct
@@ -208,7 +211,54 @@ def check_bytes(raw: bytes) -> None:
     check_not_other(message)
 
 
+PERSON = CreateContactRequest(contact=Contact(name="Ann"), request_id="r-1")
+
+
+@pytest.mark.parametrize(
+    ("raw", "request_id"),
+    [
+        (PERSON.SerializeToString(), "r-1"),
+        (field(2, "é".encode()) + field(1, b""), "é"),
+        (field(1, b""), ""),
+        (field(1, b"") + field(2, b""), ""),
+        (field(1, b"") + field(2, b"x" * 127), "x" * 127),
+    ],
+)
+def test_the_request_id_stands_beside_the_contact(raw: bytes, request_id: str) -> None:
+    """Before it or behind it; whether it breaks a rule is not asked here."""
+    read = requests.new_contact(raw)
+    assert read is not None
+    assert read.request_id == request_id == CreateContactRequest.FromString(raw).request_id
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        field(2, b"r"),
+        field(1, b"") * 2,
+        field(1, b"") + field(2, b"r") * 2,
+        field(1, b"") + field(3, b"later"),
+        field(1, b"") + b"\x10\x01",
+        field(1, b"") + field(2, b"\xff"),
+        PERSON.SerializeToString()[:-1],
+    ],
+    ids=lambda raw: raw.hex(),
+)
+def test_an_odd_request_is_left_to_protobuf(raw: bytes) -> None:
+    """No contact, something twice, of a later version or cut off."""
+    assert requests.new_contact(raw) is None
+
+
+@pytest.mark.parametrize("name", ["CreateContact", "EnsureContact"])
+def test_calls_take_the_shortcut(name: str) -> None:
+    """What the servicer gets is what the compiled part read; the message, where it read nothing."""
+    method = Method(contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"].methods_by_name[name])
+    assert method.parsed(field(1, field(4, b"Ann"))) == (Draft(name="Ann"), "")
+    assert method.parsed(field(1, field(4, b"\n"))).contact == Contact(name="\n")
+
+
 def test_what_is_no_bytes_is_an_error() -> None:
     """A mistake in a call shows at once."""
     with pytest.raises(TypeError):
-        compiled.draft("text")  # type: ignore[arg-type]
+        compiled.new_contact("text")  # type: ignore[arg-type]

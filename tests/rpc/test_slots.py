@@ -75,7 +75,13 @@ def test_an_account_leaves_slots_to_others() -> None:
 @pytest_asyncio.fixture
 async def patient(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[Server]:  # noqa: ARG001
     """A server with the usual patience for a reader that takes nothing."""
-    flags = {"address": "127.0.0.1:0", "tokens": tokens, "database": "patient", "drain_timeout": 0}
+    flags = {
+        "address": "127.0.0.1:0",
+        "tokens": tokens,
+        "database": "patient",
+        "drain_delay": 0,
+        "drain_timeout": 0,
+    }
     server = Server(configuration.load(flags), mongodb_uri, lambda: None)
     await server.start()
     yield server

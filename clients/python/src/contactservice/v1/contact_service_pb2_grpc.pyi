@@ -140,10 +140,12 @@ _ContactServiceExportContactsType = typing_extensions.TypeVar(
 class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType]):
     """The system of record for the people that an account's products talk to.
 
-    Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account. A caller
-    of several accounts names one of them in the metadata `x-account-id` (1 to 64 of A-Z, a-z, 0-9, `.`, `_`
-    and `-`); a caller of one may name only its own. No call sees, changes or learns anything of another
-    account. Each RPC names the scope that it needs. Health checks and reflection need no credential.
+    Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
+    it, the certificate of the client does, where the deployment asks for one. A caller of several accounts names
+    one of them in the metadata `x-account-id` (1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`); a caller of one may
+    name only its own. No call sees, changes or learns anything of another account. Each RPC names the scope that
+    it needs. Health checks and reflection need no credential. A stream ends with the error of a new call when
+    its credentials expire or are withdrawn.
 
     Limits: a request has at most 1 MiB; every other limit stands at its field.
 
@@ -382,10 +384,12 @@ ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
 class ContactServiceServicer(metaclass=abc.ABCMeta):
     """The system of record for the people that an account's products talk to.
 
-    Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account. A caller
-    of several accounts names one of them in the metadata `x-account-id` (1 to 64 of A-Z, a-z, 0-9, `.`, `_`
-    and `-`); a caller of one may name only its own. No call sees, changes or learns anything of another
-    account. Each RPC names the scope that it needs. Health checks and reflection need no credential.
+    Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
+    it, the certificate of the client does, where the deployment asks for one. A caller of several accounts names
+    one of them in the metadata `x-account-id` (1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`); a caller of one may
+    name only its own. No call sees, changes or learns anything of another account. Each RPC names the scope that
+    it needs. Health checks and reflection need no credential. A stream ends with the error of a new call when
+    its credentials expire or are withdrawn.
 
     Limits: a request has at most 1 MiB; every other limit stands at its field.
 

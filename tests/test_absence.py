@@ -1,0 +1,167 @@
+"""A database that comes late, dies or stands still: the service says so, refuses fast, needs no restart."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.rpc.server import SERVICE
+from service.storage.mongod import EmbeddedMongod
+from tests.client import Client
+from tests.process import ServiceProcess, eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# What the service promises, from the moment in which the database takes connections again.
+RECOVERY_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongod]:
+    """A database that keeps its port from start to start."""
+    mongod = EmbeddedMongod(tmp_path_factory.mktemp("absent"))
+    mongod.start()
+    yield mongod
+    mongod.stop(timeout=0)
+
+
+class Observer:
+    """A client of the service, and a watcher of its readiness."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str, account: str) -> None:
+        self.client = Client(channel, token, account)
+        self.contact_id = ""
+        self._health = health_pb2_grpc.HealthStub(channel)
+        self._watch = self._health.Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
+
+    async def hears(self, status: int, seconds: float = 20) -> None:
+        """The next change of readiness is to this."""
+        async with asyncio.timeout(seconds):
+            assert (await self._watch.read()).status == status
+
+    async def lives(self) -> bool:
+        answer = await self._health.Check(health_pb2.HealthCheckRequest())
+        return bool(answer.status == SERVING)
+
+    async def is_refused_fast(self) -> None:
+        """A hundred calls one after the other: together they take less than four that wait for the driver."""
+        async with asyncio.timeout(12):
+            for _ in range(50):
+                for method, fields in (("GetContact", {"id": self.contact_id}), ("ListContacts", {})):
+                    failed = await self.client.failure(method, **fields)
+                    assert (failed.code, failed.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+
+    async def creates(self) -> None:
+        self.contact_id = (await self.client.create(name="Ann")).id
+
+
+@asynccontextmanager
+async def observed(process: ServiceProcess, token: str, account: str) -> AsyncIterator[Observer]:
+    async with grpc.aio.insecure_channel(process.address) as channel:
+        yield Observer(channel, token, account)
+
+
+def flags(uri: str, tokens: Path) -> list[str]:
+    return [
+        *("--mongodb-uri", uri, "--database", "absence", "--tokens", str(tokens)),
+        *("--store-timeout", "1", "--log-format", "json"),
+    ]
+
+
+def told(process: ServiceProcess) -> list[dict[str, Any]]:
+    whole, _, _ = process.log.rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+async def test_a_database_that_comes_after_the_service(
+    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
+) -> None:
+    """Without it the service starts, lives, is not ready and refuses fast; once it is there, all is well."""
+    uri = mongod.uri
+    mongod.stop()
+    with ServiceProcess(tmp_path, *flags(uri, tokens)) as process:
+        async with observed(process, any_token, account) as observer:
+            await observer.hears(NOT_SERVING)
+            assert await observer.lives()
+            async with asyncio.timeout(12):
+                for _ in range(100):
+                    failed = await observer.client.failure("EnsureContact", contact={"name": "Ann"})
+                    assert (failed.code, failed.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+            mongod.start()
+            await observer.hears(SERVING, RECOVERY_SECONDS)
+            await observer.creates()
+        eventually(lambda: "the database answers again" in [line["event"] for line in told(process)])
+
+
+async def test_a_database_that_is_killed_and_started_again(
+    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
+) -> None:
+    """Readiness follows it down and up, liveness stays, and the process is the same."""
+    with ServiceProcess(tmp_path, *flags(mongod.uri, tokens)) as process:
+        async with observed(process, any_token, account) as observer:
+            await observer.hears(SERVING)
+            await observer.creates()
+            os.kill(mongod.pid, signal.SIGKILL)
+            await observer.hears(NOT_SERVING)
+            assert await observer.lives()
+            await observer.is_refused_fast()
+            mongod.stop()
+            mongod.start()
+            await observer.hears(SERVING, RECOVERY_SECONDS)
+            assert (await observer.client.get(observer.contact_id)).name == "Ann"
+
+
+async def test_a_database_that_stands_still(
+    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
+) -> None:
+    """Connections stay open and nothing is answered: as good as away, until it moves again."""
+    with ServiceProcess(tmp_path, *flags(mongod.uri, tokens)) as process:
+        async with observed(process, any_token, account) as observer:
+            await observer.hears(SERVING)
+            await observer.creates()
+            os.kill(mongod.pid, signal.SIGSTOP)
+            try:
+                await observer.hears(NOT_SERVING)
+                assert await observer.lives()
+                await observer.is_refused_fast()
+            finally:
+                os.kill(mongod.pid, signal.SIGCONT)
+            await observer.hears(SERVING, RECOVERY_SECONDS)
+            assert (await observer.client.get(observer.contact_id)).name == "Ann"
+
+
+async def test_an_absence_is_told_in_one_line_per_five_seconds(
+    tmp_path: Path, tokens: Path, any_token: str, account: str
+) -> None:
+    """However many calls fail meanwhile: the line says how many, and they have none of their own."""
+    with ServiceProcess(tmp_path, *flags("mongodb://127.0.0.1:9/?replicaSet=rs0", tokens)) as process:
+        async with observed(process, any_token, account) as observer:
+
+            async def storm() -> None:
+                while True:
+                    await observer.client.failure("ListContacts")
+
+            callers = [asyncio.create_task(storm()) for _ in range(8)]
+            await asyncio.to_thread(eventually, lambda: len(told(process)) >= 3, 30)
+            for caller in callers:
+                caller.cancel()
+            await asyncio.gather(*callers, return_exceptions=True)
+        lines = told(process)
+        assert {line["event"] for line in lines} <= {"serving", "the database does not answer"}
+        away = [line for line in lines if line["event"] != "serving"]
+        moments = [datetime.fromisoformat(line["time"]).timestamp() for line in away]
+        assert all(later - earlier > 4.9 for earlier, later in pairwise(moments))
+        assert away[0]["refused"] == 0
+        assert away[-1]["refused"] > 0
