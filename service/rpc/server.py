@@ -119,7 +119,6 @@ class Server:
 
     async def stop(self) -> None:
         """Leaves: is not ready at once, serves on for a moment, then only what is under way, then nothing."""
-        self._serving = False
         await self.readiness.leave()
         if self._following:
             # Those who choose among replicas need that long to hear of it.
@@ -142,7 +141,7 @@ class Server:
             metrics.read("contactservice_certificate_expires_seconds", lambda: certificates.expires_at)
 
     def _why_not_ready(self) -> str | None:
-        return self.readiness.why_not if self._serving else "starting or draining"
+        return self.readiness.why_not if self._serving else "starting"
 
     def _bind(self) -> int:
         if self.certificates:

@@ -51,7 +51,7 @@ async def test_a_draining_server_is_alive_and_not_ready(mongodb_uri: str, tokens
     await asyncio.sleep(0)
     assert (await get(server.telemetry.ops_address, "/livez")).status == 200
     answer = await get(server.telemetry.ops_address, "/readyz")
-    assert (answer.status, answer.facts["reason"]) == (503, "starting or draining")
+    assert (answer.status, answer.facts["reason"]) == (503, "draining")
     await stopping
     with pytest.raises(OSError, match="refused"):
         await get(server.telemetry.ops_address, "/livez")
