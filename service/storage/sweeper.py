@@ -10,7 +10,7 @@ import random
 from pymongo.errors import PyMongoError
 
 from service.domain.deletion import Receipt
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, StoreUnavailable
 from service.storage.deletion import Deletions
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ class Sweeper:
                 if is_first:
                     is_first = False
                     await self._look_for_indexes()
+            except StoreUnavailable:
+                # Who follows the database tells of its absence.
+                pass
             except (ServiceError, PyMongoError) as error:
                 self._remind(type(error).__name__)
             # Not all replicas at the same moment.
