@@ -131,10 +131,8 @@ class Deletions:
     async def _work(self, job: Job) -> Receipt | None:
         try:
             return await self._finished(job)
-        except LeaseLost:
-            return None
-        except StoreUnavailable:
-            # Who follows the database tells of its absence.
+        except (LeaseLost, StoreUnavailable):
+            # Another's by now; or the database is away, which readiness tells.
             return None
         except (ServiceError, PyMongoError) as error:
             # Nothing is lost: the job is taken again when its time has passed.

