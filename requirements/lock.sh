@@ -9,6 +9,8 @@ lock() {
     --no-emit-index-url --no-emit-find-links --output-file "$out" "$@"
 }
 lock run.txt ../pyproject.toml build.in --extra embedded --extra otel --no-emit-package contactservice
+lock image.txt ../pyproject.toml --constraints run.txt --extra otel --no-emit-package contactservice
+lock build.txt build.in --constraints run.txt
 lock test.txt test.in --constraints run.txt
 lock check.txt check.in --constraints run.txt
 lock bench.txt bench.in --constraints run.txt

@@ -9,10 +9,11 @@ from importlib.metadata import version
 # gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from service.commands import config, migrate, serve, token
+from service.commands import config, health, migrate, serve, token
 from service.config import ConfigInvalid
 from service.ops.endpoints import OpsPortUnusable
 from service.ops.workers import WorkerCannotServe, WorkersKilled
+from service.rpc.health_check import Unhealthy
 from service.rpc.listening import CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid
@@ -30,6 +31,7 @@ _EXPECTED = (
     MongodbUriInvalid,
     OpsPortUnusable,
     TokenFileInvalid,
+    Unhealthy,
     WorkerCannotServe,
     WorkersKilled,
 )
@@ -52,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(_DISTRIBUTION)}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for noun in (serve, migrate, config, token):
+    for noun in (serve, migrate, health, config, token):
         noun.add(commands)
     return parser
 

@@ -145,13 +145,14 @@ async def test_a_database_that_stands_still(
 async def test_an_absence_is_told_in_one_line_per_five_seconds(
     tmp_path: Path, tokens: Path, any_token: str, account: str
 ) -> None:
-    """However many calls fail meanwhile: the line says how many, and they have none of their own."""
+    """However many calls fail meanwhile: the line says how many; they have none, nor an audit line."""
     with ServiceProcess(tmp_path, *flags("mongodb://127.0.0.1:9/?replicaSet=rs0", tokens)) as process:
         async with observed(process, any_token, account) as observer:
 
             async def storm() -> None:
                 while True:
                     await observer.client.failure("ListContacts")
+                    await observer.client.failure("CreateContact")
 
             callers = [asyncio.create_task(storm()) for _ in range(8)]
             await asyncio.to_thread(eventually, lambda: len(told(process)) >= 3, 30)

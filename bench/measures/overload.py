@@ -1,11 +1,7 @@
 """When too much is asked: what a refusal costs, whom a noisy account disturbs, what is still answered."""
 
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from grpc_health.v1 import health_pb2
 
@@ -86,13 +82,17 @@ def overload(lab: Laboratory) -> list[Figure]:
 
 def _under(lab: Laboratory, requests: Requests, peak: float, name: str, *flags: str) -> list[Figure]:
     normal = lab.sample(lab.ours, requests, "-rate", str(NORMAL_RATE)).p99
-    with _flood(lab, requests, *flags) as flood:
-        health = _checks(lab)
+    length = lab.pace.warmup + lab.pace.seconds
+    ends = time.monotonic() + length
+    flood = (*flags, "-seconds", str(length))
+    with lab.load.start(lab.ours.address, lab.tokens[CALLERS], requests, *flood) as flooding:
+        health = _longest_check(lab)
+        time.sleep(max(0.0, ends - time.monotonic()))
         # What waits in queues when the flood ends is part of the way back.
         recovered = _seconds_until_normal(lab, requests, normal)
-        said = outcome(flood, requests.method, flags)
-    answered = said["statuses"].get(OK, 0) / (lab.pace.warmup + lab.pace.seconds)
-    others = ", ".join(f"{count} x {status}" for status, count in said["statuses"].items() if status != OK)
+        said = outcome(flooding, requests.method, flood)
+    answered = said["statuses"].get(OK, 0) / length
+    others = ", ".join(f"{count} x status {each}" for each, count in said["statuses"].items() if each != OK)
     return [
         Figure(
             f"answered under {name}", answered / peak, "x", 0.8, None, False, answered, peak, "peak", others
@@ -102,15 +102,8 @@ def _under(lab: Laboratory, requests: Requests, peak: float, name: str, *flags: 
     ]
 
 
-@contextmanager
-def _flood(lab: Laboratory, requests: Requests, *flags: str) -> Iterator["subprocess.Popen[str]"]:
-    length = ("-seconds", str(lab.pace.warmup + lab.pace.seconds))
-    with lab.load.start(lab.ours.address, lab.tokens[CALLERS], requests, *flags, *length) as flood:
-        yield flood
-
-
-def _checks(lab: Laboratory) -> float:
-    """The longest of the health checks during the pace's seconds, in ms."""
+def _longest_check(lab: Laboratory) -> float:
+    """Of the health checks during the pace's seconds, in ms."""
     empty = lab.requests("check", CHECK, iter([health_pb2.HealthCheckRequest()]))
     length = ("-seconds", str(lab.pace.seconds))
     said = lab.load.run(lab.ours.address, "", empty, "-rate", str(CHECKS_A_SECOND), *length)
@@ -118,11 +111,13 @@ def _checks(lab: Laboratory) -> float:
 
 
 def _seconds_until_normal(lab: Laboratory, requests: Requests, normal: float) -> float:
+    """Until half a second of calls at a small rate are all answered and do not take twice as long."""
     began = time.monotonic()
+    flags = ("-rate", str(NORMAL_RATE), "-seconds", "0.5")
     while time.monotonic() - began < 4 * RECOVERY_SECONDS:
-        length = ("-rate", str(NORMAL_RATE), "-seconds", "0.5")
-        window: dict[str, Any] = lab.load.run(lab.ours.address, lab.tokens[CALLERS], requests, *length)
-        if window["latency_ms"]["p99"] < 2 * normal:
+        with lab.load.start(lab.ours.address, lab.tokens[CALLERS], requests, *flags) as window:
+            said = outcome(window, requests.method, flags)
+        if said["statuses"].keys() == {OK} and said["latency_ms"]["p99"] < 2 * normal:
             break
     return time.monotonic() - began
 

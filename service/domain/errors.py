@@ -192,8 +192,10 @@ class StoreTimeout(ServiceError):
 class StoreUnavailable(ServiceError):
     code, reason = "UNAVAILABLE", "STORE_UNAVAILABLE"
 
-    def __init__(self, message: str = "The database is away; try again.") -> None:
+    def __init__(self, message: str = "The database is away; try again.", *, asked: bool = True) -> None:
         super().__init__(message, retry_after=1.0)
+        # Else it was known to be away, and surely nothing was done.
+        self.asked = asked
 
 
 class ShuttingDown(ServiceError):

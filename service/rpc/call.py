@@ -100,6 +100,8 @@ class Call:
             log.error("a call failed", extra=facts, exc_info=error)
             error = Internal(self.request_id)
         self.code, self.reason = error.code, error.reason
+        if isinstance(error, StoreUnavailable) and not error.asked:
+            self.audited = False
         return error
 
     def end(self) -> None:

@@ -14,7 +14,13 @@ from pymongo.errors import PyMongoError
 from service.domain import ids
 from service.domain.contact import Contact
 from service.domain.deletion import Receipt, Rules, Step
-from service.domain.errors import ContactNotFound, DeleteRestricted, EtagMismatch, ServiceError
+from service.domain.errors import (
+    ContactNotFound,
+    DeleteRestricted,
+    EtagMismatch,
+    ServiceError,
+    StoreUnavailable,
+)
 from service.domain.links import Action, Link
 from service.storage import indexes, rounds
 from service.storage.by_key import ContactsByKey
@@ -125,7 +131,8 @@ class Deletions:
     async def _work(self, job: Job) -> Receipt | None:
         try:
             return await self._finished(job)
-        except LeaseLost:
+        except (LeaseLost, StoreUnavailable):
+            # Another's by now; or the database is away, which readiness tells.
             return None
         except (ServiceError, PyMongoError) as error:
             # Nothing is lost: the job is taken again when its time has passed.

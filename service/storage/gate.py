@@ -93,7 +93,7 @@ class Gate:
     async def _slot(self) -> None:
         if self._is_shut:
             self.refused += 1
-            raise StoreUnavailable
+            raise StoreUnavailable(asked=False)
         if not self._slots.locked():
             await self._slots.acquire()
             return

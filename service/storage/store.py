@@ -263,7 +263,7 @@ class Store:
 
     def _check_index(self, name: str) -> None:
         if self._missing is None:
-            raise StoreUnavailable
+            raise StoreUnavailable(asked=False)
         if name in self._missing:
             raise StoreUnavailable(f"The contacts cannot be served in full: {_MIGRATE.format(name)}.")
 

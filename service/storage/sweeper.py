@@ -43,7 +43,9 @@ class Sweeper:
                 if is_first:
                     is_first = False
                     await self._look_for_indexes()
-            except (ServiceError, PyMongoError) as error:
+            except ServiceError:
+                pass  # The database is away or slow, which readiness tells.
+            except PyMongoError as error:
                 self._remind(type(error).__name__)
             await self._pause(is_behind)
 

@@ -77,6 +77,22 @@ async def test_rows_go_with_their_contact(stored: Stored) -> None:
         assert await hashed(stored.database, but="acme") == before
 
 
+async def test_a_row_may_have_the_contact_as_its_key(stored: Stored) -> None:
+    """`_id`, whole or in part, can be the field that names the contact."""
+    profiles = Link("profiles", "account", "_id", Action.CASCADE)
+    members = Link("members", "_id.account", "_id.contact", Action.CASCADE)
+    async with replica(stored.database, links=(profiles, members)) as store:
+        contact, kept = await contact_of(store, "acme"), await contact_of(store, "acme")
+        for each in (contact, kept):
+            await stored.database.profiles.insert_one({"_id": each, "account": "acme"})
+            await stored.database.members.insert_many(
+                [{"_id": {"account": "acme", "contact": each, "group": number}} for number in range(5)]
+            )
+        assert counts(await store.delete("acme", contact)) == {"profiles": (1, 0), "members": (5, 0)}
+    assert [row["_id"] async for row in stored.database.profiles.find()] == [kept]
+    assert {row["_id"]["contact"] async for row in stored.database.members.find()} == {kept}
+
+
 async def test_links_are_worked_off_in_the_order_of_the_file(stored: Stored, beside: Beside) -> None:
     """Children before parents: no parent goes while a child is there."""
     seen: list[tuple[int, int]] = []

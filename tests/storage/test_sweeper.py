@@ -9,8 +9,13 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.contact import Draft
+from service.domain.deletion import Rules
+from service.storage.connection import connect
 from service.storage.documents import to_document
-from tests.linked import contact_of, counts, link_rows, named, replica, swept
+from service.storage.gate import Gate
+from service.storage.store import Store
+from tests.linked import LINKS, contact_of, counts, link_rows, named, replica, swept
+from tests.rpc.serving import NOBODY_LISTENS
 from tests.storage.conftest import Stored
 
 
@@ -153,3 +158,19 @@ async def test_a_missing_index_is_told_at_the_first_look(
         following.cancel()
     assert {record.levelname for record in told} == {"WARNING"}
     assert told[0].indexes == "db.getCollection('messages').createIndex({'tenant': 1, 'people.contact': 1})"  # type: ignore[attr-defined]
+
+
+async def test_a_database_that_is_away_is_not_told_by_the_sweeper(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Readiness tells of it, once in five seconds; the sweeper looks again and again without a word."""
+    gate = Gate(seconds=0.2)
+    client = connect(NOBODY_LISTENS + "&serverSelectionTimeoutMS=100")
+    store = Store(client, "away", gate, rules=Rules(links=LINKS, look_seconds=0.01))
+    following = asyncio.create_task(store.sweeper.follow())
+    async with asyncio.timeout(20):
+        while gate._answers:
+            await asyncio.sleep(0.01)
+    following.cancel()
+    await store.close()
+    assert [record for record in caplog.records if record.name.startswith("service.")] == []
