@@ -280,10 +280,12 @@ def test_a_busy_port_is_one_sentence(shared: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "beginning"),
     [
-        (("--tokens", "/nowhere"), "cannot read /nowhere"),
+        (("--tokens", "/nowhere"), "--tokens: cannot read /nowhere"),
         (("--token-keys", "/nowhere"), "--token-keys /nowhere: expected"),
         (("--mongodb-uri", "mongodb://"), "--mongodb-uri cannot be used"),
         (("--workers", "0"), "workers: "),
+        (("--ops-address", "9464"), "--ops-address 9464: expected host:port"),
+        (("--audit-file", "/nowhere/audit"), "--audit-file /nowhere/audit cannot be written"),
         (("--ready-file", "/nowhere/ready"), "--ready-file /nowhere/ready cannot be written"),
     ],
 )
