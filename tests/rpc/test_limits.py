@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from service.domain.errors import RateLimited
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
 from service.rpc.server import Server
@@ -158,7 +159,7 @@ async def test_n_may_be_taken_at_once(limited: Limited) -> None:
     async with limited(rate_deletes="1/h:500") as (server, _):
         server.limits.take("a", "deletes", 400)
         for n, waits in ((200, True), (501, False)):
-            with pytest.raises(Exception, match="rate of deletes") as caught:
+            with pytest.raises(RateLimited, match="rate of deletes") as caught:
                 server.limits.take("a", "deletes", n)
             assert (caught.value.retry_after is not None) == waits
         server.limits.take("a", "calls", 10_000)
