@@ -201,7 +201,7 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
             assert [(await anext(export)).HasField("header") for export in exports] == [True, True]
             process.process.send_signal(signal.SIGTERM)
             eventually(lambda: process.log.count('"draining"') == 3)
-            assert "ExportContacts" not in process.log
+            assert '"event":"call","method":"ExportContacts"' not in process.log
             ends = [[message async for message in export][-1] for export in exports]
             assert [end.summary.records for end in ends] == [10_000, 10_000]
         assert await asyncio.to_thread(process.process.wait, 30) == 0

@@ -1,7 +1,7 @@
 """How late the event loop is: a timer that should come every 5 ms, and when it does.
 
-Whatever keeps the loop for longer than a tick shows here, a stall of twelve milliseconds as a lag
-of seven at least.
+Whatever keeps the loop for longer than a tick shows here, a stall of twelve milliseconds as a lag of seven at
+least. Its processor time between two ticks tells whether it was at work meanwhile or had no processor.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ class LoopLag:
 
     def __init__(self) -> None:
         self.seconds = Histogram(*BOUNDS)
+        self.work = Histogram(*BOUNDS)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -30,8 +31,10 @@ class LoopLag:
 
     def _next(self) -> None:
         due = time.perf_counter() + TICK_SECONDS
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick, due)
+        later = asyncio.get_running_loop().call_later
+        self._timer = later(TICK_SECONDS, self._tick, due, time.thread_time())
 
-    def _tick(self, due: float) -> None:
+    def _tick(self, due: float, worked: float) -> None:
         self.seconds.observe(max(0.0, time.perf_counter() - due))
+        self.work.observe(time.thread_time() - worked)
         self._next()

@@ -53,6 +53,9 @@ FAMILIES: Mapping[str, Family] = {
     "contactservice_database_up": Family("gauge", "1 if the database answered when it was last asked."),
     "contactservice_deletion_jobs_open": Family("gauge", "Deletions that have begun and not ended."),
     "contactservice_event_loop_lag_seconds": Family("histogram", "How late a timer of 5 ms came."),
+    "contactservice_event_loop_work_seconds": Family(
+        "histogram", "Processor time of the loop's thread between two ticks of that timer."
+    ),
     "contactservice_reload_failures_total": Family(
         "counter", "Changed files that could not be used.", ("file",)
     ),

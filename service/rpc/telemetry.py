@@ -87,6 +87,7 @@ def _show_store(metrics: Metrics, store: Store, readiness: Readiness) -> None:
 
 def _show_process(metrics: Metrics, lag: LoopLag, *, native: bool) -> None:
     metrics.read("contactservice_event_loop_lag_seconds", lambda: lag.seconds)
+    metrics.read("contactservice_event_loop_work_seconds", lambda: lag.work)
     metrics.read_each("contactservice_reload_failures_total", reloads.failures)
     build = (
         version("contactservice-server"),

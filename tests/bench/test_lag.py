@@ -2,7 +2,7 @@
 
 from prometheus_client import generate_latest
 
-from bench.lag import Lag
+from bench.lag import LAG, Ticks
 from service.ops.lag import LoopLag
 from service.ops.metrics import Metrics
 
@@ -10,10 +10,10 @@ from service.ops.metrics import Metrics
 def test_the_longest_lag_is_that_of_the_time_between() -> None:
     """What was before does not count, and the figure is the bound that nothing was above."""
     loop, metrics = LoopLag(), Metrics()
-    metrics.read("contactservice_event_loop_lag_seconds", lambda: loop.seconds)
+    metrics.read(LAG, lambda: loop.seconds)
 
-    def read() -> Lag:
-        return Lag.of(generate_latest(metrics).decode())
+    def read() -> Ticks:
+        return Ticks.of(generate_latest(metrics).decode(), LAG)
 
     loop.seconds.observe(3.0)
     before = read()
@@ -23,5 +23,5 @@ def test_the_longest_lag_is_that_of_the_time_between() -> None:
     loop.seconds.observe(0.03)
     stalled = read().since(before)
     assert stalled.longest == 50
-    assert stalled.later_than(0.01) == "1 of 2"
-    assert (calm + stalled).later_than(0.01) == "1 of 3"
+    assert stalled.above(0.01) == "1 of 2"
+    assert (calm + stalled).above(0.01) == "1 of 3"

@@ -50,6 +50,24 @@ def test_a_name_that_is_not_on_the_list_is_refused() -> None:
         Metrics().read("contactservice_secret", lambda: 1)
 
 
+async def test_work_that_keeps_the_loop_is_told_from_waiting() -> None:
+    """Who computes for 30 ms of processor time is seen with it, who sleeps in the loop is not."""
+    lag = LoopLag()
+    lag.start()
+    until = time.thread_time() + 0.03
+    while time.thread_time() < until:
+        pass
+    while sum(lag.work.counts) < 1:
+        await asyncio.sleep(0)
+    time.sleep(0.06)  # noqa: ASYNC251 (as if the machine had no processor)
+    while sum(lag.work.counts) < 2:
+        await asyncio.sleep(0)
+    lag.stop()
+    assert lag.work.total >= 0.03
+    assert dict(lag.work.buckets())["0.05"] - dict(lag.work.buckets())["0.02"] == 1
+    assert dict(lag.seconds.buckets())["+Inf"] - dict(lag.seconds.buckets())["0.02"] == 2
+
+
 async def test_a_stall_of_the_loop_is_seen() -> None:
     """Who keeps the loop for 60 ms is seen as a lag of at least that less one tick."""
     lag = LoopLag()

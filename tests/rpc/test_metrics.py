@@ -35,6 +35,7 @@ NAMES = [
     "contactservice_database_up",
     "contactservice_deletion_jobs_open",
     "contactservice_event_loop_lag_seconds",
+    "contactservice_event_loop_work_seconds",
     "contactservice_reload_failures_total",
     "contactservice_certificate_expires_seconds",
     "contactservice_memory_limit_bytes",
