@@ -9,7 +9,7 @@ from importlib.metadata import version
 # gRPC's own lines on stderr (a taken port, a reset connection) repeat what we say better.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from service.commands import config, health, migrate, serve, token
+from service.commands import config, doctor, health, migrate, serve, token
 from service.config import ConfigInvalid
 from service.ops.endpoints import OpsPortUnusable
 from service.ops.workers import WorkerCannotServe, WorkersKilled
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(_DISTRIBUTION)}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for noun in (serve, migrate, health, config, token):
+    for noun in (serve, migrate, doctor, health, config, token):
         noun.add(commands)
     return parser
 

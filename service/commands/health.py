@@ -2,11 +2,8 @@
 
 import argparse
 
-from service.commands.options import config_of
-from service.config import Config
+from service.commands.options import add_settings, config_of
 from service.rpc.health_check import ASKED, check
-
-_SETTINGS = ("address", "tls_cert", "tls_key")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,11 +13,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--timeout", type=float, default=3.0, metavar="SECONDS", help="for the answer (default: %(default)s)"
     )
-    for name in _SETTINGS:
-        text = Config.model_fields[name].description
-        command.add_argument(
-            "--" + name.replace("_", "-"), default=argparse.SUPPRESS, metavar="VALUE", help=text
-        )
+    # All of them, as the environment of a container has more than address and certificate.
+    add_settings(command)
 
 
 def _health(options: argparse.Namespace) -> None:

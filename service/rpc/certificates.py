@@ -45,6 +45,12 @@ def identity(peer: Peer) -> Identity | None:
     return Identity(name.decode(), _expires_at(certificate))
 
 
+def expiry(flag: str, path: Path) -> float:
+    """When the first certificate of the file to end does so, in Unix seconds; raises CertificatesInvalid."""
+    found = _parsed(flag, path, _bytes(flag, path), x509.load_pem_x509_certificates)
+    return float(min(each.not_valid_after_utc.timestamp() for each in found))
+
+
 class Certificates:
     """What a listener shows and whom it trusts, from files that are read again when they have changed.
 

@@ -48,6 +48,9 @@ class JwksInvalid(Exception):
     """What the issuer sent holds no key that can be used."""
 
 
+FETCH_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, JwksInvalid)
+
+
 class Jwks:
     """The keys under one URL. An unknown one is asked for, but however many are, only every few seconds."""
 
@@ -89,8 +92,8 @@ class Jwks:
 
     async def _replace_keys(self) -> None:
         try:
-            self._keys = _kept(self._keys, parsed(await _body(self._url)))
-        except (aiohttp.ClientError, TimeoutError, OSError, JwksInvalid) as error:
+            self._keys = _kept(self._keys, await fetched(self._url))
+        except FETCH_ERRORS as error:
             self._failed(error)
         else:
             if self._away:
@@ -107,6 +110,11 @@ class Jwks:
         else:
             reloads.failed("jwks", reason)
         self._away = True
+
+
+async def fetched(url: str) -> dict[str, Key]:
+    """The keys under the URL; raises one of FETCH_ERRORS."""
+    return parsed(await _body(url))
 
 
 def parsed(body: bytes) -> dict[str, Key]:

@@ -64,7 +64,7 @@ class Both:
 
 def credentials(config: Config) -> auth.Credentials:
     """From token file and issuer, or else the dev token; raises CannotServe, also for an unsafe address."""
-    for sentence in (*_incomplete(config), *_unsafe(config)):
+    for sentence in refusals(config):
         raise CannotServe(sentence)
     jwts = _jwts(config) if config.jwt_issuer else None
     try:
@@ -84,6 +84,11 @@ def certificates(config: Config) -> Certificates | None:
         return Certificates(config.tls_cert, config.tls_key, config.tls_client_ca)
     except CertificatesInvalid as error:
         raise CannotServe(str(error)) from error
+
+
+def refusals(config: Config) -> list[str]:
+    """Why a service with these settings does not start: what is incomplete, and what is unsafe."""
+    return [*_incomplete(config), *_unsafe(config)]
 
 
 def _incomplete(config: Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ class Signers:
 
     def __init__(self, store: Store, file: Path | None) -> None:
         self._store = store
-        self._signer = TokenSigner(_keys(file)) if file else None
+        self._signer = TokenSigner(keys(file)) if file else None
 
     async def __call__(self) -> TokenSigner:
         if self._signer is None:
@@ -20,12 +20,13 @@ class Signers:
         return self._signer
 
 
-def _keys(file: Path) -> list[bytes]:
+def keys(file: Path) -> list[bytes]:
+    """The keys of the file, the first of which signs; raises CannotServe."""
     try:
         lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
-        keys = [bytes.fromhex(line) for line in lines if not line.startswith("#")]
+        found = [bytes.fromhex(line) for line in lines if not line.startswith("#")]
     except (OSError, ValueError) as error:
         raise CannotServe(f"--token-keys {file}: expected a key of hex digits a line") from error
-    if not keys or any(len(key) < 32 for key in keys):
+    if not found or any(len(key) < 32 for key in found):
         raise CannotServe(f"--token-keys {file}: expected keys of at least 64 hex digits, one a line")
-    return keys
+    return found

@@ -26,7 +26,7 @@ def test_a_key_file_without_good_keys_stops_the_start(content: str, tmp_path: Pa
     file = tmp_path / "keys"
     file.write_text(content)
     with pytest.raises(CannotServe, match="--token-keys"):
-        signers._keys(file)
+        signers.keys(file)
 
 
 @asynccontextmanager
