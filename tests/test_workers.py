@@ -300,7 +300,7 @@ def test_a_busy_port_is_one_sentence(shared: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "beginning"),
     [
-        (("--tokens", "/nowhere"), "cannot read /nowhere"),
+        (("--tokens", "/nowhere"), "--tokens: cannot read /nowhere"),
         (("--token-keys", "/nowhere"), "--token-keys /nowhere: expected"),
         (("--mongodb-uri", "mongodb://"), "--mongodb-uri cannot be used"),
         (("--workers", "0"), "workers: "),
