@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux"),
 ]
 
+Health = health_pb2.HealthCheckResponse
 # Else all channels of a process to one address share one connection, and so one worker.
 OF_ITS_OWN = (("grpc.use_local_subchannel_pool", 1),)
 MOST_CONNECTIONS = 64
@@ -168,14 +169,33 @@ async def test_while_a_worker_is_away_the_other_takes_all(
 async def test_health_is_the_answering_workers_own(
     tmp_path: Path, on_the_sessions_database: list[str], any_token: str, account: str
 ) -> None:
-    """Each worker follows the database itself: a check is true for the one that answers it."""
-    with Workers(tmp_path, *on_the_sessions_database) as process:
+    """One that drains is not ready and the other one is: a check is true for the worker that answers it."""
+    with Workers(tmp_path, *on_the_sessions_database, "--drain-delay", "600") as process:
         async with one_channel_each(process, any_token, account) as channels:
             assert len(channels) == 2
-            for channel in channels.values():
-                stub = health_pb2_grpc.HealthStub(channel)
-                answer = await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
-                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            (leaving, one), (_, other) = channels.items()
+            asked = health_pb2.HealthCheckRequest(service=SERVICE.full_name)
+            watches = [health_pb2_grpc.HealthStub(channel).Watch(asked) for channel in (one, other)]
+            assert [(await watch.read()).status for watch in watches] == [Health.SERVING] * 2
+            os.kill(leaving, signal.SIGTERM)
+            assert (await watches[0].read()).status == Health.NOT_SERVING
+            assert (await health_pb2_grpc.HealthStub(one).Check(asked)).status == Health.NOT_SERVING
+            assert (await health_pb2_grpc.HealthStub(other).Check(asked)).status == Health.SERVING
+        process.kill()
+
+
+def test_a_second_signal_kills_workers_that_drain(
+    tmp_path: Path, on_the_sessions_database: list[str]
+) -> None:
+    """At once, with exit code 1 and a sentence; nothing is left."""
+    with Workers(tmp_path, *on_the_sessions_database, "--drain-delay", "600") as process:
+        pids = process.pids
+        process.process.send_signal(signal.SIGTERM)
+        eventually(lambda: process.log.count('"draining"') == 3)
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(30) == 1
+        assert "2 of 2 workers were killed before they had drained" in process.log
+        assert not any(map(alive, pids))
 
 
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
