@@ -16,7 +16,7 @@ REASONS = [
 ]
 # Those of other programs, and those of one command only.
 OTHERS = {
-    "--build-arg", "--detach", "--for", "--from-file", "--from-literal", "--help", "--ignore-not-found",
+    "--build-arg", "--detach", "--for", "--from-file", "--from-literal", "--help", "--json", "--ignore-not-found",
     "--oplog", "--oplogReplay", "--profile", "--rm", "--service", "--timeout", "--account",
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_flags_that_are_named_exist(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["health", "config show", "migrate", "serve", "token list", "token revoke"]
+    "command", ["health", "doctor", "config show", "migrate", "serve", "token list", "token revoke"]
 )
 def test_commands_that_are_named_exist(command: str) -> None:
     """Each shows its help."""
