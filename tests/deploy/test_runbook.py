@@ -16,8 +16,9 @@ REASONS = [
 ]
 # Those of other programs, and those of one command only.
 OTHERS = {
-    "--build-arg", "--detach", "--for", "--from-file", "--from-literal", "--help", "--json", "--ignore-not-found",
-    "--oplog", "--oplogReplay", "--profile", "--rm", "--service", "--timeout", "--account",
+    "--account", "--build-arg", "--detach", "--for", "--from-file",
+    "--from-literal", "--help", "--ignore-not-found", "--json", "--oplog",
+    "--oplogReplay", "--profile", "--rm", "--service", "--timeout",
 }  # fmt: skip
 
 
