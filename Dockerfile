@@ -22,7 +22,7 @@ COPY pyproject.toml README.md ./
 RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir wheels ./clients/python . \
  && tools/bin/pip --python /opt/contactservice/bin/python install --no-compile --no-deps --no-index wheels/*.whl
 # Compiled ahead, as the running service may not write; and an image without the compiled part is not built.
-RUN /opt/contactservice/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/contactservice/lib \
+RUN /opt/contactservice/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/contactservice/lib \
  && /opt/contactservice/bin/python -P -c 'import service._native'
 
 FROM ${PYTHON}

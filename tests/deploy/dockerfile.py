@@ -65,7 +65,7 @@ def copy(source: str, target: Path) -> None:
     origin = ROOT / source
     files = [origin] if origin.is_file() else [path for path in origin.rglob("*") if path.is_file()]
     for path in files:
-        if not _ignored(path.relative_to(ROOT)):
+        if not ignored(path.relative_to(ROOT)):
             place = target / path.relative_to(origin) if origin.is_dir() else target
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
@@ -76,7 +76,8 @@ def sources(value: str) -> list[str]:
     return value.split()[:-1]
 
 
-def _ignored(path: Path) -> bool:
+def ignored(path: Path) -> bool:
+    """Whether .dockerignore keeps the path of the checkout from the builder."""
     ignored = False
     for pattern in _patterns():
         kept, bare = pattern.startswith("!"), pattern.removeprefix("!")

@@ -119,7 +119,7 @@ def test_watching_is_a_profile() -> None:
 def test_passwords_are_made_once_and_kept(tmp_path: Path) -> None:
     """Every declared secret gets its file, in a folder of its own; a second run changes none."""
     shutil.copy(FOLDER / "secrets.sh", tmp_path)
-    command = ["sh", str(tmp_path / "secrets.sh")]
+    command = ["/bin/sh", str(tmp_path / "secrets.sh")]
     subprocess.run(command, check=True)
     folder = tmp_path / "secrets"
     made = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -136,7 +136,7 @@ def test_the_file_of_settings_is_one_that_the_service_reads(
 ) -> None:
     """The URI in it names the set, the user and the database of the initiation, with the password made."""
     shutil.copy(FOLDER / "secrets.sh", tmp_path)
-    subprocess.run(["sh", str(tmp_path / "secrets.sh")], check=True)
+    subprocess.run(["/bin/sh", str(tmp_path / "secrets.sh")], check=True)
     monkeypatch.delenv("MONGODB_URI", raising=False)
     monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(tmp_path / "secrets/contactservice.toml"))
     secret = configuration.load({}).mongodb_uri
@@ -155,4 +155,4 @@ def test_the_file_of_settings_is_one_that_the_service_reads(
 @pytest.mark.parametrize("script", ["secrets.sh", "prepare.sh"])
 def test_scripts_are_plain_shell(script: str) -> None:
     """Every POSIX shell can read them."""
-    subprocess.run(["sh", "-n", FOLDER / script], check=True)
+    subprocess.run(["/bin/sh", "-n", FOLDER / script], check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import main
-from tests.deploy.dockerfile import ROOT, Stage, copy, sources, stages
+from tests.deploy.dockerfile import ROOT, Stage, copy, ignored, sources, stages
 
 BUILD, FINAL = stages()
 
@@ -96,3 +96,13 @@ def test_the_builder_sees_what_it_copies_and_no_more(tmp_path: Path) -> None:
     assert "clients/python/src/contactservice/v1/contact_pb2.py" in seen
     assert all(any(each == w or each.startswith(w + "/") for w in wanted) for each in seen)
     assert not [each for each in seen if each.endswith((".so", ".pyc"))]
+
+
+@pytest.mark.parametrize(
+    "built",
+    ["service/_native.cpython-311-x86_64-linux-gnu.so", "service/rpc/__pycache__/auth.pyc"],
+)
+def test_what_was_built_here_is_built_anew_there(built: str) -> None:
+    """A module of another machine's compiler or Python does not get into the image."""
+    assert ignored(Path(built))
+    assert not ignored(Path("service/rpc/auth.py"))

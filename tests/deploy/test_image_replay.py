@@ -78,7 +78,7 @@ class Image:
         return {(str(path), path.lstat().st_mtime_ns) for path in paths}
 
     def _copy(self, here: Path, value: str) -> None:
-        target = here / value.split()[-1]
+        target = here / value.rsplit(maxsplit=1)[-1]
         for source in sources(value):
             is_folder = value.endswith("/") or len(sources(value)) > 1
             copy(source, target / Path(source).name if is_folder else target)

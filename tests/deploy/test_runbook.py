@@ -11,11 +11,14 @@ from tests.deploy.dockerfile import ROOT
 
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 SECURITY = (ROOT / "SECURITY.md").read_text()
-REASONS = [name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys() if not name.endswith("UNSPECIFIED")]  # noqa: SIM118 (an enum wrapper)
+REASONS = [
+    name.removeprefix("ERROR_REASON_") for name, _ in ErrorReason.items() if not name.endswith("UNSPECIFIED")
+]
 # Those of other programs, and those of one command only.
 OTHERS = {
-    "--build-arg", "--detach", "--for", "--from-file", "--from-literal", "--help", "--ignore-not-found", "--oplog",
-    "--oplogReplay", "--profile", "--rm", "--service", "--timeout", "--account",
+    "--account", "--build-arg", "--detach", "--for", "--from-file",
+    "--from-literal", "--help", "--ignore-not-found", "--json", "--oplog",
+    "--oplogReplay", "--profile", "--rm", "--service", "--timeout",
 }  # fmt: skip
 
 
@@ -40,7 +43,9 @@ def test_flags_that_are_named_exist(text: str) -> None:
     assert flags <= settings | off | OTHERS
 
 
-@pytest.mark.parametrize("command", ["health", "config show", "migrate", "serve", "token list", "token revoke"])
+@pytest.mark.parametrize(
+    "command", ["health", "doctor", "config show", "migrate", "serve", "token list", "token revoke"]
+)
 def test_commands_that_are_named_exist(command: str) -> None:
     """Each shows its help."""
     with pytest.raises(SystemExit) as ended:

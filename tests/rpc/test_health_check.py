@@ -46,7 +46,7 @@ async def test_an_address_that_binds_all_is_asked_on_loopback(mongodb_uri: str, 
 async def test_a_server_with_tls_is_asked_by_its_own_certificate(
     mongodb_uri: str, tmp_path: Path, asks_clients: bool
 ) -> None:
-    """Its certificate is what is trusted, and what is shown where clients need one; plain text gets nothing."""
+    """Its certificate is trusted, and shown where clients need one; plain text gets nothing."""
     authority = Authority()
     cert, key = authority.server().write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.certificate)
