@@ -23,7 +23,7 @@ from tests.process import eventually
 
 BUILD, FINAL = stages()
 # Wheels of forty packages from a package index, and a compiler.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Image:
