@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +13,6 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.__main__ import main
 from service.rpc.listening import DEV_ACCOUNT
 from service.rpc.server import SERVICE
 from service.storage.connection import connect
@@ -268,72 +265,6 @@ def test_no_secret_stands_in_an_argument(tmp_path: Path, mongodb_uri: str) -> No
     with Workers(tmp_path, "--mongodb-uri", secret) as process:
         for pid in process.pids:
             assert not [each for each in command(pid) if b"canary" in each]
-
-
-def sentence(*flags: str, folder: Path = Path()) -> tuple[int, list[str]]:
-    """How a start in that folder ends, and all that it says."""
-    run = subprocess.run(
-        [sys.executable, "-P", "-m", "service", "serve", "--workers", "2", *flags],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.stdout == ""
-    return run.returncode, run.stderr.splitlines()
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_busy_port_is_one_sentence(shared: bool, tmp_path: Path) -> None:
-    """Another service on the port is not joined, also when it would share with others of its user."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        address = f"127.0.0.1:{other.getsockname()[1]}"
-        code, [line] = sentence("--address", address, "--data-dir", str(tmp_path))
-    assert code == 1
-    assert line.startswith(f"contactservice: {address} cannot be bound")
-
-
-@pytest.mark.parametrize(
-    ("setting", "beginning"),
-    [
-        (("--tokens", "/nowhere"), "--tokens: cannot read /nowhere"),
-        (("--token-keys", "/nowhere"), "--token-keys /nowhere: expected"),
-        (("--mongodb-uri", "mongodb://"), "--mongodb-uri cannot be used"),
-        (("--workers", "0"), "workers: "),
-        (("--ops-address", "9464"), "--ops-address 9464: expected host:port"),
-        (("--audit-file", "/nowhere/audit"), "--audit-file /nowhere/audit cannot be written"),
-        (("--ready-file", "/nowhere/ready"), "--ready-file /nowhere/ready cannot be written"),
-    ],
-)
-def test_a_wrong_setting_is_one_sentence(
-    setting: tuple[str, str], beginning: str, tmp_path: Path, mongodb_uri: str
-) -> None:
-    """Said once, not by each worker, whoever found it; nothing is left running."""
-    place = ("--address", "127.0.0.1:0", "--data-dir", str(tmp_path), "--log-level", "error")
-    code, [line] = sentence(*place, "--mongodb-uri", mongodb_uri, *setting)
-    assert code == 1
-    assert line.startswith(f"contactservice: {beginning}")
-
-
-def test_workers_are_of_our_code_wherever_they_start(tmp_path: Path, mongodb_uri: str) -> None:
-    """A package of the same name in the current folder is not taken for the service."""
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "__init__.py").write_text("raise SystemExit('another service')")
-    place = ("--address", "127.0.0.1:0", "--data-dir", "data", "--log-level", "error")
-    asked = ("--mongodb-uri", mongodb_uri, "--ready-file", "/nowhere/ready")
-    _, [line] = sentence(*place, *asked, folder=tmp_path)
-    assert line.startswith("contactservice: --ready-file /nowhere/ready cannot be written")
-
-
-def test_where_ports_are_not_spread_it_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Other systems give all connections to one of the processes, and keep those of a killed parent."""
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(SystemExit, match="--workers: only Linux"):
-        main(["serve", "--workers", "2", "--address", "127.0.0.1:0", "--data-dir", str(tmp_path)])
 
 
 def dev_token(folder: Path) -> str:
