@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from service import config as configuration
+from service.ops import logs
 from service.rpc import token_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES
 from service.rpc.server import Server
@@ -96,6 +97,12 @@ async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
 def each_way(server: Server, transcoder: Transcoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session's server exports both ways, one after the other."""
     monkeypatch.setattr(server.store, "_transcoder", transcoder)
+
+
+@pytest.fixture
+def logs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a command that is called in this process: its logs would go to a stream that ends with the test."""
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ def test_workers_are_of_our_code_wherever_they_start(tmp_path: Path, mongodb_uri
     assert line.startswith("contactservice: --ready-file /nowhere/ready cannot be written")
 
 
+@pytest.mark.usefixtures("logs_stay")
 def test_where_ports_are_not_spread_it_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Other systems give all connections to one of the processes, and keep those of a killed parent."""
     monkeypatch.setattr(sys, "platform", "darwin")

@@ -67,6 +67,7 @@ async def test_another_certificate_than_the_servers_is_not_trusted(mongodb_uri: 
             await ask(server, "readiness", tls_cert=others[0], tls_key=others[1])
 
 
+@pytest.mark.usefixtures("logs_stay")
 @pytest.mark.parametrize("content", [b"", b"no PEM"])
 def test_a_certificate_that_cannot_be_read_is_named(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
