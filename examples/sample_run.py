@@ -16,7 +16,7 @@ REFRESH_SECONDS = 0.1
 BANNER = """
 ContactService is up. Ctrl-C stops it; the data stays.
 
-  service    {address}
+  service    {address}{ops}
   database   {mongodb_uri}, database {database}
   data       {data_dir}: token, log, and the database unless --mongodb-uri names your own
   token      {token} (account demo)
@@ -114,7 +114,8 @@ def work(server: Server, arguments: argparse.Namespace) -> int:
 
 
 def serve(server: Server, ready: Ready, token: str, data_dir: Path) -> int:
-    places = {"data_dir": shown(data_dir), "log": shown(server.log), "token": token}
+    ops = f"\n  ops        http://{ready.ops_address}/metrics, /livez, /readyz" if ready.ops_address else ""
+    places = {"data_dir": shown(data_dir), "log": shown(server.log), "token": token, "ops": ops}
     print(BANNER.format(**vars(ready), **places), flush=True)
     try:
         server.wait()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 READY_SECONDS = 60
@@ -29,9 +29,10 @@ class ServerEnded(Exception):
 
 @dataclass(frozen=True)
 class Ready:
-    """Where the service listens and which database it uses."""
+    """Where the service listens, for calls and for probes, and which database it uses."""
 
     address: str
+    ops_address: str | None
     mongodb_uri: str
     database: str
 
@@ -74,7 +75,7 @@ class Server:
                 )
             time.sleep(POLL_SECONDS)
         told = json.loads(self.ready_file.read_text())
-        return Ready(told["address"], told["mongodb_uri"], told["database"])
+        return Ready(**{field.name: told[field.name] for field in fields(Ready)})
 
     def wait(self) -> None:
         """Blocks until the service ends by itself, and raises ServerEnded then."""
