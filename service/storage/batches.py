@@ -2,7 +2,9 @@
 
 One driver operation costs this process some 220 us, whether it fetches one contact or sixty-four. The rules:
 
-- A call alone, or with two others, is sent on at once. While a batch is under way, the next one gathers.
+- A call alone, or with two others, is sent on at once. While a batch is under way, the next one gathers. On
+  two lanes, for what keeps the database busy for long, half of the callers are under way while the other half
+  is being answered and comes again: else database and service would wait for each other.
 - Of more callers it is worth waiting for those that come back as they are answered: until as many are here as
   were around lately, or nobody will come. A look every millisecond tells: the event loop had little to do, so
   nobody is about to be answered; or nobody came for three looks. Nobody waits longer than PATIENCE.
@@ -43,13 +45,14 @@ PATIENCE = 0.015
 class Batches(Generic[K, V]):
     """Asks for many keys at once, on behalf of callers that ask for one each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the kinds of batches differ in)
         self,
         gate: Gate,
         ask: Ask[K, V],
         most_keys: int = MOST_KEYS,
         *,
         timed: bool = True,
+        lanes: int = 1,
         name: str = "batch",
     ) -> None:
         self._gate = gate
@@ -61,7 +64,10 @@ class Batches(Generic[K, V]):
         self.sizes = [0] * (most_keys + 1)
         self._waiting: Waiting[K, V] = {}
         self._callers = 0
+        self._lanes = lanes
+        # Batches, and the callers in them.
         self._under_way = 0
+        self._inside = 0
         # How many callers were around at one moment lately.
         self._expected = 1
         self._timer: asyncio.TimerHandle | None = None
@@ -80,8 +86,8 @@ class Batches(Generic[K, V]):
 
     def _consider(self) -> None:
         full = len(self._waiting) >= self._most_keys
-        wanted = self._expected if self._expected >= FEW else 1
-        if full or (not self._under_way and self._callers >= wanted):
+        wanted = self._expected // self._lanes if self._expected >= FEW else 1
+        if full or (self._under_way < self._lanes and self._callers >= wanted):
             self._send()
             return
         if self._timer is None:
@@ -96,9 +102,9 @@ class Batches(Generic[K, V]):
         if callers != self._callers:
             ticks = 0
         idle = time.thread_time() - worked < BUSY * TICK
-        nobody_comes = not self._under_way and (idle or ticks >= QUIET_TICKS)
+        nobody_comes = self._under_way < self._lanes and (idle or ticks >= QUIET_TICKS)
         if nobody_comes:
-            self._expected = max(self._callers, self._expected // 2)
+            self._expected = max(self._callers + self._inside, self._expected // 2)
         if nobody_comes or asyncio.get_running_loop().time() >= self._deadline:
             self._send()
         else:
@@ -113,6 +119,7 @@ class Batches(Generic[K, V]):
         wanted = {key: futures for key, futures in waiting.items() if not all(map(_is_done, futures))}
         if wanted:
             self._under_way += 1
+            self._inside += callers
             self._start(wanted).add_done_callback(lambda _: self._back(callers))
 
     def _start(self, waiting: Waiting[K, V]) -> asyncio.Task[None]:
@@ -138,7 +145,8 @@ class Batches(Generic[K, V]):
 
     def _back(self, callers: int) -> None:
         self._under_way -= 1
-        self._expected = min(max(self._expected, callers + self._callers), self._most_keys)
+        self._expected = min(max(self._expected, self._inside + self._callers), self._most_keys)
+        self._inside -= callers
         if self._waiting:
             self._consider()
 

@@ -46,7 +46,7 @@ class ContactsByKey:
         self._identities = Batches[IdentityKey, bytes](
             gate, self._by_identity, most, timed=False, name="by_identity"
         )
-        self._inserts = Batches[bytes, WriteError](gate, self._insert, most, name="insert")
+        self._inserts = Batches[bytes, WriteError](gate, self._insert, most, lanes=2, name="insert")
 
     @property
     def batch_sizes(self) -> dict[str, list[int]]:

@@ -77,6 +77,23 @@ async def test_a_call_alone_never_waits(database: Database, batches: Batches[str
     assert database.asked == [["a"], ["b"], ["c"]]
 
 
+@pytest.mark.usefixtures("endless")
+async def test_on_two_lanes_a_half_leaves_while_the_other_is_under_way(database: Database) -> None:
+    """Eight callers that come again and again go in fours, the second four while the first are away."""
+    batches = Batches[str, str](Gate(), database.ask, lanes=2)
+    await asyncio.gather(*call(batches, *"abcdefgh"))
+    database.asked.clear()
+    database.may_answer.clear()
+    callers = call(batches, *"abcdefgh")
+    await begun(database, 2)
+    assert database.asked == [[*"abcd"], [*"efgh"]]
+    third = call(batches, *"ijklmnop")
+    await asyncio.sleep(0)
+    assert len(database.asked) == 2
+    database.may_answer.set()
+    await asyncio.gather(*callers, *third)
+
+
 @pytest.mark.usefixtures("patient")
 async def test_the_next_batch_gathers_while_one_is_under_way(
     database: Database, batches: Batches[str, str]
