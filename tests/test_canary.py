@@ -20,7 +20,7 @@ from service.rpc.server import SERVICE
 from tests.client import Client, request
 from tests.collector import Collector, collecting
 from tests.process import ServiceProcess
-from tests.rpc.refusal import send
+from tests.rpc.refusal import ended, send
 from tests.rpc.serving import NOBODY_LISTENS
 from tests.scrape import get
 from tests.test_processes import flags
@@ -95,11 +95,7 @@ class Talk:
     async def say_raw(self, method: str, raw: bytes, metadata: Any = None) -> None:
         call = send(self.channel, method, raw, self.client.metadata if metadata is None else metadata)
         try:
-            if isinstance(call, grpc.aio.UnaryStreamCall):
-                async for _ in call:
-                    pass
-            else:
-                await call
+            await ended(call)
         except grpc.aio.AioRpcError as error:
             self.codes.add(error.code().name)
             self.told.append(error.details() or "")

@@ -1,49 +1,21 @@
 """Metadata as YAML: what parsers of YAML 1.1 (PyYAML) and 1.2 (ruamel.yaml) read is what was written."""
 
-import math
 import re
 from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
 import pytest
-import ruamel.yaml
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain import limits, metadata
 from service.domain.yaml_text import block_yaml
 from tests.domain import hostile, strategies
-
-Reader = Callable[[str], Any]
-
-READERS: dict[str, Reader] = {
-    "pyyaml": lambda text: yaml.load(text, yaml.SafeLoader),
-    "ruamel": lambda text: ruamel.yaml.YAML(typ="safe", pure=True).load(text),
-}
-if yaml.__with_libyaml__:
-    READERS["pyyaml-c"] = lambda text: yaml.load(text, yaml.CSafeLoader)
-if ruamel.yaml.__with_libyaml__:
-    READERS["ruamel-c"] = lambda text: ruamel.yaml.YAML(typ="safe").load(text)
-
-each_reader = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+from tests.domain.yaml_readers import READERS, Reader, each_reader, same
 
 # A surrogate is no character: it cannot be encoded, so it never arrives.
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal in value, type and order of members."""
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict):
-        return [*left] == [*right] and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, float):
-        return left == right and math.copysign(1, left) == math.copysign(1, right)
-    return bool(left == right)
 
 
 def value(text: str) -> str:

@@ -56,19 +56,25 @@ class Issuer:
 
 
 @asynccontextmanager
-async def issuing() -> AsyncIterator[Issuer]:
-    """An issuer whose keys can be fetched until the block ends."""
-    issuer = Issuer()
+async def served_by(answer: Any) -> AsyncIterator[str]:
+    """Serves this answer at a URL until the block ends."""
     application = web.Application()
-    application.router.add_get("/jwks", issuer.serve)
+    application.router.add_get("/jwks", answer)
     runner = web.AppRunner(application)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        issuer.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
-        yield issuer
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def issuing() -> AsyncIterator[Issuer]:
+    """An issuer whose keys can be fetched until the block ends."""
+    issuer = Issuer()
+    async with served_by(issuer.serve) as issuer.url:
+        yield issuer
 
 
 def claims_of(**claims: Any) -> dict[str, Any]:

@@ -42,14 +42,19 @@ class Refusal:
         return [each.field for each in (self.detail(BadRequest) or BadRequest()).field_violations]
 
 
+async def ended(call: Any) -> None:
+    """The running call, unary or stream, to its end; raises what it was refused with."""
+    if isinstance(call, grpc.aio.UnaryStreamCall):
+        async for _ in call:
+            pass
+    else:
+        await call
+
+
 async def refusal(call: Any) -> Refusal:
     """How the running call, unary or stream, is refused; one that succeeds is a failure of the test."""
     try:
-        if isinstance(call, grpc.aio.UnaryStreamCall):
-            async for _ in call:
-                pass
-        else:
-            await call
+        await ended(call)
     except grpc.aio.AioRpcError as error:
         trailing = dict(error.trailing_metadata() or ())
         details = bytes(trailing.get("grpc-status-details-bin", b""))

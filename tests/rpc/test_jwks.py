@@ -20,7 +20,7 @@ from service.rpc.jwks import Jwks
 from service.rpc.server import Server
 from tests.client import Client
 from tests.rpc.calls import bearer, outcome
-from tests.rpc.issuer import Issuer, issuing
+from tests.rpc.issuer import Issuer, issuing, served_by
 from tests.rpc.serving import serving
 
 STORM = 1000
@@ -98,23 +98,6 @@ async def test_a_caller_that_leaves_does_not_end_the_fetch_of_others(
         may_answer.set()
         assert await second == "OK"
         assert issuer.fetches == 1
-
-
-class served_by:  # noqa: N801 (a context manager, as contextlib has them)
-    """Serves this answer at a URL until the block ends."""
-
-    def __init__(self, answer: Any) -> None:
-        application = web.Application()
-        application.router.add_get("/jwks", answer)
-        self._runner = web.AppRunner(application)
-
-    async def __aenter__(self) -> str:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/jwks"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
 
 
 async def test_known_keys_outlive_an_outage(

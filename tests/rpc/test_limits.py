@@ -12,15 +12,15 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pymongo import AsyncMongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.errors import RateLimited
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
 from service.rpc.server import Server
 from tests.client import Client, request
+from tests.commands import Commands
 from tests.people import fill
-from tests.rpc.refusal import Refusal, refusal
+from tests.rpc.refusal import Refusal, ended, refusal
 from tests.rpc.serving import serving
 
 Limited: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[Server, Client]]]
@@ -242,8 +242,7 @@ async def test_a_process_near_its_memory_limit_takes_less(
                 answer = await refusal(call)
                 assert (answer.code, answer.reason, wait_of(answer)) == ("RESOURCE_EXHAUSTED", reason, 1)
             else:
-                async for _ in as_stream(call):
-                    pass
+                await ended(call)
         async with grpc.aio.insecure_channel(str(server.address)) as channel:
             assert await is_alive(channel)
         assert server.limits.refusals == ({"memory": bool(listing) + bool(exporting)} if exporting else {})
@@ -255,28 +254,6 @@ def near(memory: MemoryGuard, share: float) -> None:
     memory.look()
     memory.limit = int(resident() / share)
     memory.look()
-
-
-async def as_stream(call: Any) -> AsyncIterator[Any]:
-    if isinstance(call, grpc.aio.UnaryStreamCall):
-        async for message in call:
-            yield message
-    else:
-        yield await call
-
-
-class Commands(CommandListener):
-    """Counts the commands to the database that name an account, as all do that serve one."""
-
-    def __init__(self, account: str) -> None:
-        self._account = account
-        self.count = 0
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.count += self._account in str(event.command)
-
-    def succeeded(self, event: CommandSucceededEvent) -> None: ...
-    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 REFUSING = {
@@ -291,7 +268,7 @@ async def test_a_refusal_asks_the_database_nothing(
     limited: Limited, flags: dict[str, Any], account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the limit and the call, no command is sent."""
-    commands = Commands(account)
+    commands = Commands()
     monkeypatch.setattr(
         "service.rpc.server.connect", lambda uri: AsyncMongoClient(uri, event_listeners=[commands])
     )
@@ -302,9 +279,9 @@ async def test_a_refusal_asks_the_database_nothing(
             await client.call("DeleteContact", id="nonsense", allow_missing=True)
             async for _ in client.export():
                 pass
-            assert commands.count
-        before = commands.count
+            assert commands.with_text(account)
+        before = len(commands.with_text(account))
         for _ in range(10):
             assert (await refused(client, "DeleteContact", id="nonsense")).code == "RESOURCE_EXHAUSTED"
             assert (await refusal(client.export())).code == "RESOURCE_EXHAUSTED"
-        assert (commands.count, sum(server.limits.refusals.values())) == (before, 20)
+        assert (len(commands.with_text(account)), sum(server.limits.refusals.values())) == (before, 20)

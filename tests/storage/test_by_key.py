@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain import contact as contacts
 from service.domain import ids
@@ -21,26 +20,11 @@ from service.storage.by_key import ContactsByKey
 from service.storage.documents import StoredContact, to_document
 from service.storage.gate import Gate
 from service.storage.transcode import Python, Transcoder
+from tests.commands import Commands
 from tests.storage.conftest import Stored
 from tests.storage.proxy import proxied
 
 mint = ids.IdMint(lambda: 1_767_225_600_000, secrets.randbits)
-
-
-class Commands(CommandListener):
-    """The names and filters of what the driver sends."""
-
-    def __init__(self) -> None:
-        self.finds: list[dict[str, Any]] = []
-        self.inserts = 0
-
-    def started(self, event: CommandStartedEvent) -> None:
-        if event.command_name == "find":
-            self.finds.append(dict(event.command["filter"]))
-        self.inserts += event.command_name == "insert"
-
-    def succeeded(self, event: CommandSucceededEvent) -> None: ...
-    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 @pytest.fixture
@@ -77,18 +61,18 @@ async def test_concurrent_finds_are_one_command(by_key: ContactsByKey, commands:
     accounts = [f"account-{number % 7}" for number in range(30)]
     for contact in people:
         assert await by_key.insert(contact)
-    commands.finds.clear()
+    commands.seen.clear()
     found = await asyncio.gather(
         *(by_key.by_id(account, contact.id) for account, contact in zip(accounts, people, strict=True))
     )
     assert found == people
-    assert len(commands.finds) == 2
-    commands.finds.clear()
+    assert commands.names.count("find") == 2
+    commands.seen.clear()
     found = await asyncio.gather(
         *(by_key.by_identity(*Python().identity(contact.document)) for contact in people)
     )
     assert found == people
-    assert len(commands.finds) == 2
+    assert commands.names.count("find") == 2
 
 
 async def test_one_fingerprint_in_many_accounts_and_both_classes(by_key: ContactsByKey) -> None:
@@ -132,11 +116,11 @@ async def test_inserts_gather_and_refusals_find_their_callers(
     The first two have a lane each and go at once; the other four gather meanwhile.
     """
     await by_key.insert(person("a", "taken"))
-    commands.inserts = 0
+    commands.seen.clear()
     fingerprints = ["1", "2", "taken", "3", "3", "4"]
     outcomes = await asyncio.gather(*(by_key.insert(person("a", each)) for each in fingerprints))
     assert outcomes == [True, True, False, True, False, True]
-    assert commands.inserts == 3
+    assert commands.names.count("insert") == 3
 
 
 async def test_a_document_that_cannot_be_read_fails_its_own_caller(
@@ -167,10 +151,10 @@ async def test_contacts_that_outgrow_a_reply_are_all_found(by_key: ContactsByKey
     people = [person("a", str(number), preferences="x" * 200_000) for number in range(100)]
     for contact in people:
         await by_key.insert(contact)
-    commands.finds.clear()
+    commands.seen.clear()
     found = await asyncio.gather(*(by_key.by_id("a", contact.id) for contact in people))
     assert found == people
-    assert len(commands.finds) > 50
+    assert commands.names.count("find") > 50
 
 
 async def test_an_interrupted_read_is_tried_again(mongodb_uri: str, stored: Stored) -> None:

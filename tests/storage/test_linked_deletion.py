@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.deletion import CollectionCount, Rules, Step
 from service.domain.errors import ContactNotFound, DeleteRestricted
 from service.domain.links import Action, Link
 from service.storage.gate import Gate
 from service.storage.store import Store
+from tests.commands import Commands
 from tests.linked import (
     INVOICES,
     LINKS,
@@ -31,19 +31,6 @@ from tests.linked import (
 from tests.storage.conftest import Stored
 
 Beside: TypeAlias = "Database[dict[str, Any]]"
-
-
-class Commands(CommandListener):
-    """What the driver sends."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.seen.append({"name": event.command_name, **event.command})
-
-    def succeeded(self, event: CommandSucceededEvent) -> None: ...
-    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 @pytest.fixture

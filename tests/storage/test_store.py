@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.contact import Draft
 from service.domain.errors import ContactNotFound, ContactNotOwned, FingerprintTaken, WriteConflict
@@ -19,22 +18,10 @@ from service.storage.connection import MongodbUriInvalid, connect
 from service.storage.documents import OPTIONS
 from service.storage.gate import Gate
 from service.storage.store import Store
+from tests.commands import Commands
 from tests.storage.conftest import Stored
 
 EVERYTHING = Selection("acme", ContactFilter(), newest_first=False)
-
-
-class Commands(CommandListener):
-    """What the driver sends, as MongoDB would log it."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.seen.append({"name": event.command_name, **event.command})
-
-    def succeeded(self, event: CommandSucceededEvent) -> None: ...
-    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.contact import Draft
 from service.domain.deletion import Rules
@@ -14,22 +13,10 @@ from service.storage.connection import connect
 from service.storage.documents import to_document
 from service.storage.gate import Gate
 from service.storage.store import Store
+from tests.commands import Commands
 from tests.linked import LINKS, contact_of, counts, link_rows, named, replica, swept
 from tests.rpc.serving import NOBODY_LISTENS
 from tests.storage.conftest import Stored
-
-
-class Commands(CommandListener):
-    """The names of the commands that the driver sends."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.seen.append(event.command_name)
-
-    def succeeded(self, event: CommandSucceededEvent) -> None: ...
-    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 async def test_late_rows_are_swept_and_counted(stored: Stored) -> None:
@@ -124,7 +111,7 @@ async def test_rows_of_many_ended_deletions_are_looked_for_together(stored: Stor
     async with replica(client[stored.database.name]) as store:
         commands.seen.clear()
         await swept(store)
-        assert sorted(commands.seen) == ["aggregate", "find", "find", "find", "find", "find", "update"]
+        assert sorted(commands.names) == ["aggregate", "find", "find", "find", "find", "find", "update"]
     assert await stored.database.deletions.count_documents({"due_at": {"$gt": ended["finished_at"]}}) == 50
     await client.close()
 

@@ -1,78 +1,38 @@
 """From stored documents to records: whatever is stored, the compiled part writes what Python writes."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
-from bson.raw_bson import RawBSONDocument
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contactservice.v1.export_pb2 import ContactList
-from service.domain import encoding
 from service.domain.contact import Contact
 from service.domain.encoding import Encoder
-from service.rpc import framing
-from service.storage import transcode
 from service.storage.documents import to_document
 from service.storage.replies import Reply
 from service.storage.transcode import Native, Python, Transcoder
 from tests.domain import hostile, strategies
+from tests.storage.both_ways import (
+    ENCODERS,
+    check_same,
+    comparable,
+    each_format,
+    many,
+    native_only,
+    outcome,
+    reply,
+    stored,
+    texts,
+)
 
-ENCODERS = [
-    encoding.json_lines(),
-    encoding.json_array(),
-    encoding.comma_separated(safe=True, bom=False),
-    encoding.comma_separated(safe=False, bom=False),
-    framing.contact_messages(),
-]
 EVERYTHING = 2**30
 PLAIN = to_document("demo", hostile.contacts(1)[0])
 PERSON = Contact("ct_5ABN2V1N9DM801M854PC5VD7WQAK5AE0867PT6", "f", True, datetime(2026, 1, 2, tzinfo=UTC))
-
-each_format = pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: encoder.name)
-many = settings(max_examples=400, deadline=None)
-native_only = pytest.mark.skipif(not transcode.IS_NATIVE, reason="the compiled part is not built")
-
-
-def reply(transcoder: Transcoder, documents: Iterable[bytes]) -> Reply:
-    batch = [RawBSONDocument(document) for document in documents]
-    cursor = bson.encode({"firstBatch": batch, "id": 0, "ns": "tests.contacts"})
-    return Reply(cursor, transcoder.starts(cursor))
-
-
-def stored(contact: Contact) -> bytes:
-    return bson.encode(to_document("demo", contact))
-
-
-def texts(transcoder: Transcoder, encoder: Encoder, documents: list[bytes]) -> list[bytes]:
-    """The records one by one, as far as one can be told from the next."""
-    parts = transcoder.records(reply(transcoder, documents), encoder, None)
-    return [records.take(1, 1).text for records in parts for _ in range(len(records))]
-
-
-def outcome(transcoder: Transcoder, encoder: Encoder, document: bytes) -> Any:
-    """The record, or the kind of error that the document ends in."""
-    try:
-        [text] = texts(transcoder, encoder, [document])
-    except Exception as error:  # noqa: BLE001 (any error is the outcome that is compared)
-        return type(error)
-    return comparable(encoder, text)
-
-
-def comparable(encoder: Encoder, text: bytes) -> Any:
-    # A map of protobuf has no order: two texts of one message have the same length and the same content.
-    return (len(text), ContactList.FromString(text)) if encoder.name == "contacts" else text
-
-
-def check_same(document: bytes) -> None:
-    for encoder in ENCODERS:
-        ours, theirs = (outcome(each, encoder, document) for each in (Python(), Native()))
-        assert ours == theirs, encoder.name
 
 
 @native_only
