@@ -10,27 +10,16 @@ from importlib.metadata import version
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from service.commands import config, doctor, health, migrate, serve, token
-from service.config import ConfigInvalid
-from service.ops.endpoints import OpsPortUnusable
 from service.ops.workers import WorkerCannotServe, WorkersKilled
 from service.rpc.health_check import Unhealthy
-from service.rpc.listening import CannotServe
-from service.rpc.token_file import TokenFileInvalid
-from service.storage.connection import MongodbUriInvalid
 from service.storage.indexes import CannotMigrate
-from service.storage.linked_rows import LinkedFileInvalid
 from service.storage.mongod import MongodUnavailable
 
 _DISTRIBUTION = "contactservice-server"
 _EXPECTED = (
+    *serve.EXPECTED_OF_A_WORKER,
     CannotMigrate,
-    CannotServe,
-    ConfigInvalid,
-    LinkedFileInvalid,
     MongodUnavailable,
-    MongodbUriInvalid,
-    OpsPortUnusable,
-    TokenFileInvalid,
     Unhealthy,
     WorkerCannotServe,
     WorkersKilled,

@@ -38,7 +38,7 @@ _MARGIN_SECONDS = 7.0
 _DESCRIPTION = """Serves until SIGTERM or SIGINT. Then it is not ready at once, takes calls for --drain-delay
 seconds, ends those under way within --drain-timeout, and exits with 0; a second signal ends it at once,
 with 1. Each setting is also an environment variable (CONTACTSERVICE_ADDRESS) or a line of --config's file."""
-_EXPECTED_OF_A_WORKER = (
+EXPECTED_OF_A_WORKER = (
     CannotServe,
     ConfigInvalid,
     LinkedFileInvalid,
@@ -121,7 +121,7 @@ def _serve_as_worker(_: argparse.Namespace) -> None:
         logs.configure(config.log_format, config.log_level, os.getpid())
         uri = config.mongodb_uri.get_secret_value() if config.mongodb_uri else ""
         uvloop.run(serve(config, uri, lambda: None, lambda *_: tell(SERVING), shares_port=True))
-    except _EXPECTED_OF_A_WORKER as error:
+    except EXPECTED_OF_A_WORKER as error:
         # Told by the process that started this one, once for all workers.
         tell(str(error))
         sys.exit(1)
