@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio
 
 from service.rpc import accepting
+from service.rpc.boundary import Behaviour
 
 PATH = "/test.Echo/Echo"
 
@@ -17,11 +19,11 @@ async def _echo(request: bytes, _: Any) -> bytes:
     return request
 
 
-async def _started() -> tuple[grpc.aio.Server, str]:
+async def _started(echo: Behaviour = _echo) -> tuple[grpc.aio.Server, str]:
     server = accepting.server([], [])
     checks = aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(_echo)}
+    handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -66,18 +68,25 @@ async def test_nothing_is_left_of_a_stopped_server() -> None:
 
 
 async def test_a_health_check_does_not_wait_behind_calls() -> None:
-    """However many calls came before it and wait for their turn: it has a queue of its own."""
-    server, address = await _started()
-    answers: list[str] = []
+    """However many calls came before it and wait to be taken: it has a queue of its own.
+
+    Each call that is taken holds the loop for a moment, so that all are sent long before the last is taken.
+    """
+    taken: list[bytes] = []
+
+    async def slow(request: bytes, _: Any) -> bytes:
+        taken.append(request)
+        time.sleep(0.001)  # noqa: ASYNC251 (the loop is to be held)
+        return request
+
+    server, address = await _started(slow)
     async with grpc.aio.insecure_channel(address) as channel:
-
-        async def call(method: str, request: bytes) -> None:
-            await channel.unary_unary(method)(request, timeout=20)
-            answers.append(method)
-
-        before = [call(PATH, b"x") for _ in range(500)]
-        await asyncio.gather(*before, call(accepting.APART[0], b""))
-    assert answers.index(accepting.APART[0]) < 250
+        # Connected: from here on calls arrive in the order in which they are sent.
+        await channel.unary_unary(PATH)(b"x", timeout=20)
+        before = [asyncio.ensure_future(channel.unary_unary(PATH)(b"x", timeout=20)) for _ in range(500)]
+        await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+        assert len(taken) < len(before)
+        await asyncio.gather(*before)
     await server.stop(None)
 
 
