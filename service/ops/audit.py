@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.ops import logs
-from service.ops.logs import JsonFormatter
+from service.ops.lines import Line, LineFormatter, as_json
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class Trail:
     def __init__(self, path: Path | None = None) -> None:
         self._file = _Appended(path) if path else None
         self._told = float("-inf")
-        self._formatter = JsonFormatter()
+        self._formatter = LineFormatter(as_json)
 
-    def write(self, make: Callable[[], logging.LogRecord]) -> None:
-        """The line of the record. When the file fails, it stands among the log lines."""
+    def write(self, make: Callable[[], Line]) -> None:
+        """The line, made here or later. When the file fails, it stands among the log lines."""
         if self._file:
             try:
-                self._file.append(self._formatter.format(make()).encode() + b"\n")
+                self._file.append(self._formatter.text(make()).encode() + b"\n")
             except OSError as error:
                 self._complain(error)
             else:

@@ -7,11 +7,15 @@ second, for two thirds of the processor time (docs/performance.md).
 
 And it waits for each by asyncio.wait, which goes around the loop even for what is there already, and tells of
 one call where many have come. Its waiting is replaced by one that takes all that are there: another fifth.
+
+Its search for a call's handler leaves seven objects in a circle with every call, and the garbage collector,
+which has to find them, holds everybody up for some 4 ms each time. Ours leaves nothing.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -103,5 +107,23 @@ def _wake(task: Task) -> None:
         waiter.set_result(None)
 
 
-# The server's loop is compiled, and finds `asyncio.wait` by this name in its module.
+async def find_method_handler(
+    method: str, metadata: Any, resolver: Any, interceptors: Sequence[grpc.aio.ServerInterceptor]
+) -> Any:
+    """The handler of a method, as the interceptors before it find it; None if there is none."""
+
+    async def resolved(details: Any) -> Any:
+        return resolver.resolve_handler(details)
+
+    ask = resolved
+    for interceptor in reversed(interceptors):
+        ask = partial(interceptor.intercept_service, ask)
+    return await ask(cygrpc._HandlerCallDetails(method, metadata))  # noqa: SLF001 (what gRPC itself passes)
+
+
+# The server's loop is compiled, and finds these by their names in its module.
+if hasattr(cygrpc, "_MethodResolver"):
+    cygrpc._find_method_handler = find_method_handler  # noqa: SLF001 (there is no other place)
+# Asked anew for each call, it looks three times at what a handler is.
+cygrpc._is_async_handler = lru_cache(cygrpc._is_async_handler)  # noqa: SLF001
 cygrpc.asyncio = SimpleNamespace(**{name: getattr(asyncio, name) for name in dir(asyncio)} | {"wait": wait})

@@ -14,6 +14,7 @@ from grpc import StatusCode
 
 from service.domain.errors import Internal, InvalidField, ServiceError, StoreUnavailable, Violation
 from service.ops import logs
+from service.ops.lines import Facts, Line
 from service.ops.traces import CallSpan
 from service.rpc import audited, requests
 from service.rpc.call_counts import CallCounts
@@ -99,6 +100,8 @@ class Call:
             facts = {"method": self.method.name, "request_id": self.request_id}
             log.error("a call failed", extra=facts, exc_info=error)
             error = Internal(self.request_id)
+        # Its frames hold what holds it.
+        error.__traceback__ = None
         self.code, self.reason = error.code, error.reason
         if isinstance(error, StoreUnavailable) and not error.asked:
             self.audited = False
@@ -115,34 +118,32 @@ class Call:
         self._moment = time.time()
         # While the database is away, that is told once for all calls (health.py).
         if self.reason != StoreUnavailable.reason and log.isEnabledFor(logging.INFO):
-            logs.tell_later(log, self._record)
+            logs.tell_later(log, self._line)
 
-    def audit_start(self) -> logging.LogRecord:
+    def audit_start(self) -> Line:
         """The audit line of a stream that begins."""
-        return self._line("audit", time.time(), phase="start", filter=self.filter)
+        return Line(time.time(), "audit", self._facts({}, {"phase": "start", "filter": self.filter}))
 
-    def audit_end(self) -> logging.LogRecord:
+    def audit_end(self) -> Line:
         """The audit line of a call that has ended."""
-        told: dict[str, object] = {"code": self.code, "reason": self.reason}
+        about: dict[str, object] = {"contact_id": audited.shown(self.contact_id)}
         if self.method.streams:
-            told |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
-        return self._line("audit", self._moment, contact_id=audited.shown(self.contact_id), **told)
+            about |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
+        return Line(self._moment, "audit", self._facts(self._outcome(), about))
 
-    def _record(self) -> logging.LogRecord:
+    def _line(self) -> Line:
         milliseconds = round((self._ended - self._started) * 1000, 2)
-        return self._line("call", self._moment, code=self.code, reason=self.reason, milliseconds=milliseconds)
+        return Line(self._moment, "call", self._facts(self._outcome(), {"milliseconds": milliseconds}))
 
-    def _line(self, event: str, moment: float, **told: object) -> logging.LogRecord:
-        facts = {
-            "name": log.name,
-            "levelno": logging.INFO,
-            "levelname": "INFO",
-            "msg": event,
+    def _outcome(self) -> Facts:
+        return {"code": self.code, "reason": self.reason}
+
+    def _facts(self, outcome: Facts, about: Facts) -> Facts:
+        return {
             "method": self.method.name,
+            **outcome,
             "account": self.account,
             "principal": self.principal,
+            **about,
             "request_id": self.request_id,
-            "created": moment,
-            "msecs": moment % 1 * 1000,
         }
-        return logging.makeLogRecord(facts | told)

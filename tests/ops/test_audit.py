@@ -1,14 +1,14 @@
 """The file of the audit trail, to which several processes append."""
 
 import json
-import logging
 from pathlib import Path
 
 from service.ops.audit import Trail
+from service.ops.lines import Line
 
 
-def line(number: int) -> logging.LogRecord:
-    return logging.makeLogRecord({"msg": "audit", "levelname": "INFO", "request_id": str(number)})
+def line(number: int) -> Line:
+    return Line(0, "audit", {"request_id": str(number)})
 
 
 def told(path: Path) -> list[str]:

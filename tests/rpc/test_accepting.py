@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import grpc
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio
 
@@ -50,6 +51,18 @@ async def test_each_call_is_answered() -> None:
         echo = channel.unary_unary(PATH)
         texts = [str(number).encode() for number in range(20 * accepting.AHEAD)]
         assert await asyncio.gather(*(echo(text, timeout=20) for text in texts)) == texts
+    await server.stop(None)
+
+
+async def test_what_a_handler_is_is_looked_at_once() -> None:
+    """Not with every call; this fails when a new gRPC asks in another way."""
+    server, address = await _started()
+    async with grpc.aio.insecure_channel(address) as channel:
+        before = cygrpc._is_async_handler.cache_info()
+        for _ in range(5):
+            await channel.unary_unary(PATH)(b"x", timeout=20)
+        after = cygrpc._is_async_handler.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 4)
     await server.stop(None)
 
 

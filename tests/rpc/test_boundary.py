@@ -14,7 +14,7 @@ from contactservice.v1.contact_service_pb2 import CreateContactRequest
 from contactservice.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
 from service.domain.errors import InvalidField, ServiceError, Violation
 from service.domain.paging import TokenSigner
-from service.ops.logs import JsonFormatter
+from service.ops.lines import LineFormatter, as_json
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
 from service.rpc.boundary import Boundary
@@ -135,8 +135,9 @@ async def test_an_unexpected_failure_is_bland(
     request_id = answer.info.metadata["request_id"]
     error, call = (each for each in caplog.records if each.__dict__.get("request_id") == request_id)
     assert error.levelname == "ERROR"
-    assert "ZeroDivisionError" in JsonFormatter().format(error)
-    assert "raise self._error" in JsonFormatter().format(error)
+    line = LineFormatter(as_json).format(error)
+    assert "ZeroDivisionError" in line
+    assert "raise self._error" in line
     assert (call.__dict__["code"], call.__dict__["reason"]) == ("INTERNAL", "INTERNAL")
 
 

@@ -1,0 +1,140 @@
+"""What a line of the log looks like: its moment, its event, and facts of an allow-list."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import NamedTuple, Self, TypeAlias
+
+import orjson
+
+# What is not named here is not written, whatever a caller passes as extra.
+FIELDS = frozenset(
+    {
+        "method",
+        "code",
+        "reason",
+        "account",
+        "principal",
+        "phase",
+        "contact_id",
+        "filter",
+        "count",
+        "bytes",
+        "milliseconds",
+        "request_id",
+        "address",
+        "ops_address",
+        "database",
+        "data_dir",
+        "file",
+        "indexes",
+        "refused",
+        "pid",
+        "seconds",
+        "workers",
+        "share",
+        "limit_bytes",
+        "error",
+    }
+)
+# Their messages quote documents and keys: E11000 holds the fingerprint.
+_DRIVER_MODULES = ("pymongo", "bson")
+# And those of these quote what was looked up or could not be read: int("ann@example.com").
+_QUOTING = (LookupError, ValueError)
+
+Facts: TypeAlias = Mapping[str, object]
+
+
+class Line(NamedTuple):
+    """An event as it is told: Unix time, name, what is known of it, the frames of an exception."""
+
+    moment: float
+    event: str
+    facts: Facts
+    level: str = "INFO"
+    trace: str | None = None
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> Self:
+        error = record.exc_info[1] if record.exc_info else None
+        trace = without_driver_text(error) if error else None
+        return cls(record.created, record.getMessage(), record.__dict__, record.levelname, trace)
+
+
+# layout(line, facts): its text, with those of its facts that may be told.
+Layout: TypeAlias = Callable[[Line, Facts], str]
+
+
+class LineFormatter(logging.Formatter):
+    """Lines, and records of `logging`, in one layout. With a pid a line has that, unless it names another."""
+
+    def __init__(self, layout: Layout, pid: int | None = None) -> None:
+        super().__init__()
+        self._layout = layout
+        self._pid = pid
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.text(Line.of(record))
+
+    def text(self, line: Line) -> str:
+        facts = {name: fact for name, fact in line.facts.items() if fact is not None and name in FIELDS}
+        if self._pid is not None:
+            facts.setdefault("pid", self._pid)
+        return self._layout(line, facts)
+
+
+def console(line: Line, facts: Facts) -> str:
+    """`time LEVEL event key=value ...`, an exception's frames below."""
+    pairs = "".join([f" {name}={fact}" for name, fact in facts.items()])
+    clock = f"{_local_second(int(line.moment))}.{int(line.moment % 1 * 1000):03d}"
+    text = f"{clock} {line.level:<7} {line.event}{pairs}"
+    return f"{text}\n{line.trace}" if line.trace else text
+
+
+def as_json(line: Line, facts: Facts) -> str:
+    """One JSON object."""
+    whole = {
+        "time": f"{_utc_second(int(line.moment))}.{int(line.moment % 1 * 1000):03d}Z",
+        "level": line.level,
+        "event": line.event,
+        **facts,
+    }
+    if line.trace:
+        whole["trace"] = line.trace
+    return orjson.dumps(whole).decode()
+
+
+def without_driver_text(error: BaseException) -> str:
+    """The frames and type of an exception and its causes; the message only where it quotes no value."""
+    trace = traceback.TracebackException.from_exception(error)
+    parts: list[str] = []
+    _describe(error, trace, parts)
+    return "".join(parts).rstrip()
+
+
+def _describe(error: BaseException, trace: traceback.TracebackException, parts: list[str]) -> None:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        _describe(cause, traceback.TracebackException.from_exception(cause), parts)
+        parts.append("led to\n")
+    parts.extend(trace.stack.format())
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    if kind.startswith(_DRIVER_MODULES):
+        parts.append(f"{kind} (code {getattr(error, 'code', None)}; its text is withheld)\n")
+    elif isinstance(error, _QUOTING):
+        parts.append(f"{kind} (its text is withheld)\n")
+    else:
+        parts.append(f"{kind}: {error}\n")
+
+
+# Many lines fall into one second, and writing the time takes longer than the rest of them.
+@lru_cache(maxsize=2)
+def _local_second(seconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+@lru_cache(maxsize=2)
+def _utc_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
