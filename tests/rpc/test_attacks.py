@@ -127,10 +127,14 @@ async def test_a_ping_flood_is_answered_with_goodbye(service: ServiceProcess, gu
 
 
 async def test_calls_that_are_reset_at_once_leave_nothing(service: ServiceProcess, guest: Client) -> None:
-    """50,000 on one connection, as fast as they are taken; a call behind them is answered or refused."""
-    with growing_at_most(service, mib=32):
-        end = await attacked(guest, partial(attacks.resets, service.address, 50_000))
-    assert end in attacks.ANSWERS
+    """50,000 on one connection, as fast as they are taken; a call behind them is answered or refused.
+
+    The first ones lift the process to what a busy one needs. The next ones find that room.
+    """
+    for mib in (64, 20):
+        with growing_at_most(service, mib):
+            end = await attacked(guest, partial(attacks.resets, service.address, 50_000))
+        assert end in attacks.ANSWERS
 
 
 async def test_connections_that_say_nothing_disturb_nobody(service: ServiceProcess, guest: Client) -> None:
