@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from select import PIPE_BUF
 from typing import TextIO, TypeAlias
 
@@ -26,6 +26,7 @@ class LineWriter(logging.Handler):
     line takes longer than what the line tells of, and its making in between a quarter as long.
 
     A warning is written at once, with all that was gathered before it; so is the rest when the process ends.
+    Lines that the stream does not take (its reader has gone, the disk is full) are lost, and calls go on.
     """
 
     def __init__(self, stream: TextIO, formatter: LineFormatter) -> None:
@@ -57,9 +58,10 @@ class LineWriter(logging.Handler):
     def _write(self, most: int) -> None:
         with self.lock or nullcontext():
             lines = [self._lines.popleft() for _ in range(min(most, len(self._lines)))]
-            for block in _blocks(line if isinstance(line, str) else self._text(line()) for line in lines):
-                self._stream.write(block)
-                self._stream.flush()
+            with suppress(OSError):
+                for block in _blocks(line if isinstance(line, str) else self._text(line()) for line in lines):
+                    self._stream.write(block)
+                    self._stream.flush()
 
     def _write_when_due(self) -> None:
         while self._due.wait():

@@ -1,5 +1,6 @@
 """Where log lines go: together after a moment, whole, none lost."""
 
+import errno
 import io
 import json
 import logging
@@ -23,9 +24,12 @@ class Recorder(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.pieces: list[str] = []
+        self.full = False
         self.written = threading.Event()
 
     def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space")
         self.pieces.append(text)
         count = super().write(text)
         self.written.set()
@@ -76,6 +80,19 @@ def test_a_line_can_be_made_when_it_is_written() -> None:
     assert not made.is_set()
     writer.handle(logging.LogRecord("service.x", logging.WARNING, "f", 1, "c", (), None))
     assert stream.getvalue().split() == ["a", "b", "c"]
+
+
+def test_a_stream_that_takes_nothing_stops_nobody() -> None:
+    """What it does not take is lost; nobody who tells something hears of it, and later lines are written."""
+    stream = Recorder()
+    writer = written_to(stream)
+    stream.full = True
+    for level in (logging.INFO, logging.WARNING):
+        writer.handle(logging.LogRecord("service.x", level, "f", 1, "lost", (), None))
+    stream.full = False
+    writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, "kept", (), None))
+    assert stream.written.wait(10)
+    assert stream.getvalue().split() == ["kept"]
 
 
 def test_a_warning_is_written_at_once() -> None:
