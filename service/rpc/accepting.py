@@ -124,6 +124,7 @@ async def find_method_handler(
 # The server's loop is compiled, and finds these by their names in its module.
 if hasattr(cygrpc, "_MethodResolver"):
     cygrpc._find_method_handler = find_method_handler  # noqa: SLF001 (there is no other place)
-# Asked anew for each call, it looks three times at what a handler is.
-cygrpc._is_async_handler = lru_cache(cygrpc._is_async_handler)  # noqa: SLF001
+if hasattr(cygrpc, "_is_async_handler"):
+    # It looks at the code of a handler up to three times, with every call.
+    cygrpc._is_async_handler = lru_cache(cygrpc._is_async_handler)  # noqa: SLF001
 cygrpc.asyncio = SimpleNamespace(**{name: getattr(asyncio, name) for name in dir(asyncio)} | {"wait": wait})
