@@ -83,6 +83,14 @@ def test_data_outlives_a_change_of_port(mongod: EmbeddedMongod, ending: str) -> 
     assert texts(mongod) == ["kept", "more"]
 
 
+def test_its_cache_leaves_room_for_others(mongod: EmbeddedMongod) -> None:
+    """At most a quarter of the machine's memory, and at most 4 GiB: it is one program of a trial."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with connected(mongod) as client:
+        cache = client.admin.command("serverStatus")["wiredTiger"]["cache"]["maximum bytes configured"]
+    assert cache <= max(2**28, min(2**32, memory / 4)) + 2**24
+
+
 def test_transactions_and_change_streams_work(mongod: EmbeddedMongod) -> None:
     """What needs a replica set works on a set of one, through the URI as it is given."""
     with connected(mongod) as client:
