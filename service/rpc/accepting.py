@@ -23,6 +23,8 @@ import grpc
 from grpc._cython import cygrpc
 from grpc.aio._server import Server as AioServer
 
+from service.rpc import waking
+
 AHEAD = 16
 # What must be answered at once however many calls wait: gRPC keeps a queue of its own for each of these.
 APART = ("/grpc.health.v1.Health/Check",)
@@ -127,4 +129,7 @@ if hasattr(cygrpc, "_MethodResolver"):
 if hasattr(cygrpc, "_is_async_handler"):
     # It looks at the code of a handler up to three times, with every call.
     cygrpc._is_async_handler = lru_cache(cygrpc._is_async_handler)  # noqa: SLF001
+if hasattr(cygrpc, "socket"):
+    # It asks for a pair when the first object of grpc.aio is made.
+    cygrpc.socket = SimpleNamespace(socketpair=waking.pipe)
 cygrpc.asyncio = SimpleNamespace(**{name: getattr(asyncio, name) for name in dir(asyncio)} | {"wait": wait})

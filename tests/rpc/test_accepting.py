@@ -7,28 +7,9 @@ from typing import Any
 
 import grpc
 from grpc._cython import cygrpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio
 
 from service.rpc import accepting
-from service.rpc.boundary import Behaviour
-
-PATH = "/test.Echo/Echo"
-
-
-async def _echo(request: bytes, _: Any) -> bytes:
-    return request
-
-
-async def _started(echo: Behaviour = _echo) -> tuple[grpc.aio.Server, str]:
-    server = accepting.server([], [])
-    checks = aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    return server, f"127.0.0.1:{port}"
+from tests.rpc import echo
 
 
 def _asked() -> int:
@@ -39,29 +20,29 @@ def _asked() -> int:
 async def test_calls_are_asked_for_ahead() -> None:
     """The next calls are at hand when they come; this fails when a new gRPC has lost the hook for it."""
     before = _asked()
-    server, _ = await _started()
+    server, _ = await echo.started()
     assert _asked() - before >= accepting.AHEAD
     await server.stop(None)
 
 
 async def test_each_call_is_answered() -> None:
     """Many more calls at once than are asked for ahead: each gets its own answer."""
-    server, address = await _started()
+    server, address = await echo.started()
     async with grpc.aio.insecure_channel(address) as channel:
-        echo = channel.unary_unary(PATH)
+        call = channel.unary_unary(echo.PATH)
         texts = [str(number).encode() for number in range(20 * accepting.AHEAD)]
-        assert await asyncio.gather(*(echo(text, timeout=20) for text in texts)) == texts
+        assert await asyncio.gather(*(call(text, timeout=20) for text in texts)) == texts
     await server.stop(None)
 
 
 async def test_what_a_handler_is_is_looked_at_once() -> None:
     """Not with every call; this fails when a new gRPC asks in another way."""
-    server, address = await _started()
+    server, address = await echo.started()
     async with grpc.aio.insecure_channel(address) as channel:
-        await channel.unary_unary(PATH)(b"x", timeout=20)
+        await channel.unary_unary(echo.PATH)(b"x", timeout=20)
         before = cygrpc._is_async_handler.cache_info()
         for _ in range(5):
-            await channel.unary_unary(PATH)(b"x", timeout=20)
+            await channel.unary_unary(echo.PATH)(b"x", timeout=20)
         after = cygrpc._is_async_handler.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (0, 5)
     await server.stop(None)
@@ -73,7 +54,7 @@ async def test_nothing_is_left_of_a_stopped_server() -> None:
     heard: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: heard.append(context))
-    server, _ = await _started()
+    server, _ = await echo.started()
     await server.stop(None)
     del server
     gc.collect()
@@ -93,11 +74,11 @@ async def test_a_health_check_does_not_wait_behind_calls() -> None:
         time.sleep(0.001)  # noqa: ASYNC251 (the loop is to be held)
         return request
 
-    server, address = await _started(slow)
+    server, address = await echo.started(slow)
     async with grpc.aio.insecure_channel(address) as channel:
         # Connected: from here on calls arrive in the order in which they are sent.
-        await channel.unary_unary(PATH)(b"x", timeout=20)
-        before = [asyncio.ensure_future(channel.unary_unary(PATH)(b"x", timeout=20)) for _ in range(500)]
+        await channel.unary_unary(echo.PATH)(b"x", timeout=20)
+        before = [asyncio.ensure_future(channel.unary_unary(echo.PATH)(b"x", timeout=20)) for _ in range(500)]
         await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
         assert len(taken) < len(before)
         await asyncio.gather(*before)
@@ -168,9 +149,9 @@ async def test_other_waits_are_those_of_asyncio() -> None:
 
 async def test_grpc_waits_so() -> None:
     """A new gRPC that waits for its calls in another way shows here."""
-    server, address = await _started()
+    server, address = await echo.started()
     async with grpc.aio.insecure_channel(address) as channel:
-        await channel.unary_unary(PATH)(b"x", timeout=20)
+        await channel.unary_unary(echo.PATH)(b"x", timeout=20)
     assert any("_request_call" in repr(task) for task in accepting._waiting)
     before = len(accepting._waiting)
     await server.stop(None)

@@ -1,0 +1,28 @@
+"""A server of one method that returns its request."""
+
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio
+
+from service.rpc import accepting
+from service.rpc.boundary import Behaviour
+
+PATH = "/test.Echo/Echo"
+
+
+async def _echo(request: bytes, _: Any) -> bytes:
+    return request
+
+
+async def started(behaviour: Behaviour = _echo) -> tuple[grpc.aio.Server, str]:
+    """The server, with health beside it, and its address."""
+    server = accepting.server([], [])
+    checks = aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(behaviour)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, f"127.0.0.1:{port}"
