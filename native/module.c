@@ -6,6 +6,7 @@
 #include "document.h"
 #include "draft.h"
 #include "identity.h"
+#include "line.h"
 #include "record.h"
 #include "value.h"
 
@@ -236,9 +237,11 @@ static PyObject *identity(PyObject *module, PyObject *argument)
 }
 
 static PyMethodDef METHODS[] = {
+    {"console_line", (PyCFunction)(void (*)(void))console_line, METH_FASTCALL, console_line_doc},
     {"document", (PyCFunction)(void (*)(void))document, METH_FASTCALL, document_doc},
     {"identity", identity, METH_O,
      "identity(document): account, fingerprint and class, or None where it cannot be told."},
+    {"json_line", (PyCFunction)(void (*)(void))json_line, METH_FASTCALL, json_line_doc},
     {"newborn", (PyCFunction)(void (*)(void))newborn, METH_FASTCALL, newborn_doc},
     {"new_contact", new_contact, METH_O, new_contact_doc},
     {"starts", starts, METH_O, "starts(cursor): where its documents begin, as 32-bit numbers."},

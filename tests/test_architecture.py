@@ -50,7 +50,7 @@ ROOMS = {
         "service.ops",
         "service.config",
     ),
-    "service/ops/": ("service.ops",),
+    "service/ops/": ("service.ops", "service.native"),
     "service/config.py": ("service.config", "service.sources"),
     "service/sources.py": ("service.sources",),
     "service/native.py": ("service._native",),

@@ -122,28 +122,29 @@ class Call:
 
     def audit_start(self) -> Line:
         """The audit line of a stream that begins."""
-        return Line(time.time(), "audit", self._facts({}, {"phase": "start", "filter": self.filter}))
+        return Line(time.time(), "audit", self._facts({"phase": "start", "filter": self.filter}))
 
     def audit_end(self) -> Line:
         """The audit line of a call that has ended."""
-        about: dict[str, object] = {"contact_id": audited.shown(self.contact_id)}
+        about: dict[str, object] = {
+            "code": self.code,
+            "reason": self.reason,
+            "contact_id": audited.shown(self.contact_id),
+        }
         if self.method.streams:
             about |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
-        return Line(self._moment, "audit", self._facts(self._outcome(), about))
+        return Line(self._moment, "audit", self._facts(about))
 
     def _line(self) -> Line:
         milliseconds = round((self._ended - self._started) * 1000, 2)
-        return Line(self._moment, "call", self._facts(self._outcome(), {"milliseconds": milliseconds}))
+        about = {"code": self.code, "reason": self.reason, "milliseconds": milliseconds}
+        return Line(self._moment, "call", self._facts(about))
 
-    def _outcome(self) -> Facts:
-        return {"code": self.code, "reason": self.reason}
-
-    def _facts(self, outcome: Facts, about: Facts) -> Facts:
+    def _facts(self, about: Facts) -> Facts:
         return {
             "method": self.method.name,
-            **outcome,
+            **about,
             "account": self.account,
             "principal": self.principal,
-            **about,
             "request_id": self.request_id,
         }

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pymongo.errors import DuplicateKeyError
@@ -35,6 +36,13 @@ def test_json_lines_are_objects() -> None:
     assert line["level"] == "INFO"
     assert (line["code"], line["milliseconds"]) == ("OK", 1.5)
     assert line["time"].endswith("Z")
+
+
+def test_what_has_no_utf8_is_escaped_in_json() -> None:
+    """Half a surrogate pair in a fact loses neither its line nor those after it."""
+    line = LineFormatter(as_json).text(Line(0, "call", {"principal": "\ud800", "file": Path("x")}))
+    assert json.loads(line)["principal"] == "\ud800"
+    assert json.loads(line)["file"] == "x"
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)

@@ -7,15 +7,16 @@ import logging
 import subprocess
 import sys
 import threading
+from functools import partial
 from select import PIPE_BUF
 
 from service.ops.lines import Line, LineFormatter
-from service.ops.logs import LineWriter
+from service.ops.logs import AT_A_STRETCH, LineWriter
 
 
-def written_to(stream: io.StringIO) -> LineWriter:
+def written_to(stream: io.StringIO, *, is_shared: bool = False) -> LineWriter:
     """A writer of what each line tells, and nothing else."""
-    return LineWriter(stream, LineFormatter(lambda line, _: line.event))
+    return LineWriter(stream, LineFormatter(lambda line, _: line.event), is_shared=is_shared)
 
 
 class Recorder(io.StringIO):
@@ -39,15 +40,15 @@ class Recorder(io.StringIO):
 def test_lines_are_written_together_after_a_moment() -> None:
     """In their order and some at a time: while others are made, a call would wait for the interpreter."""
     stream = Recorder()
-    writer = written_to(stream)
-    for number in range(1000):
-        writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, str(number), (), None))
-    while len(stream.getvalue().split()) < 1000:
+    writer, count = written_to(stream), 4 * AT_A_STRETCH
+    for number in range(count):
+        writer.emit_later(partial(Line, 0, str(number), {}))
+    while len(stream.getvalue().split()) < count:
         assert stream.written.wait(10)
         stream.written.clear()
-    assert stream.getvalue().split() == [str(number) for number in range(1000)]
+    assert stream.getvalue().split() == [str(number) for number in range(count)]
     assert len(stream.pieces) <= 10
-    assert max(piece.count("\n") for piece in stream.pieces) <= 128
+    assert max(piece.count("\n") for piece in stream.pieces) <= AT_A_STRETCH
 
 
 def test_no_write_cuts_a_line() -> None:
@@ -55,7 +56,7 @@ def test_no_write_cuts_a_line() -> None:
     on one pipe never mix, unless one alone is longer.
     """
     stream = Recorder()
-    writer = written_to(stream)
+    writer = written_to(stream, is_shared=True)
     lines = [str(number).rjust(300, "ä") for number in range(100)]
     for line in [*lines, "x" * 5000]:
         writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, line, (), None))
