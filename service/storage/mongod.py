@@ -34,8 +34,8 @@ __all__ = ["EmbeddedMongod", "MongodUnavailable"]
 SET_NAME = "contactservice"
 POLL_SECONDS = 0.02
 
-# A quarter of the machine's memory, at most 4 GiB. A twentieth of it may wait to be written. Of 1 GiB that
-# is so little that a third of a core wrote index pages too early, while 4,000 contacts a second came in.
+# A quarter of the machine's memory, at most 4 GiB. With 1 GiB a third of a core wrote index pages too early,
+# while 4,000 contacts a second came in.
 _CACHE_GIB = min(4.0, max(0.25, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**32))
 # A checkpoint each 10 s: killed under 30,000 inserts a second it is back in 3 s, with the usual 60 s in 25.
 _IN_ITS_SET = (
