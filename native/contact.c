@@ -10,6 +10,9 @@ enum {
     SEEN_UPDATED_AT = 8,
     SEEN_REV = 16,
     SEEN_ALL_NEEDED = 31,
+    SEEN_VERIFIED_AT = 32,
+    SEEN_METADATA = 64,
+    SEEN_TEXT = 128, /* the first of them; the others have the bits above */
 };
 
 /* Where the time stands in `ct_`, 12 characters of the account and 26 of a ULID. */
@@ -125,39 +128,46 @@ static bool is_beside(const Element *element)
     return key.size > 0 && *key.at != '$' && utf8_valid(key) && is_readable(element);
 }
 
+/* What stands twice is not as this service stores it. */
+static bool is_first(unsigned *seen, unsigned field)
+{
+    bool is_new = !(*seen & field);
+    *seen |= field;
+    return is_new;
+}
+
 static bool read_field(Contact *contact, const Element *element, unsigned *seen)
 {
     Span key = element->key;
     if (SPAN_IS(key, "_id")) {
-        *seen |= SEEN_ID;
-        return read_string(element, &contact->id) && contact_time(contact->id, &contact->created_at);
+        return is_first(seen, SEEN_ID) && read_string(element, &contact->id) &&
+               contact_time(contact->id, &contact->created_at);
     }
     if (SPAN_IS(key, "fingerprint")) {
-        *seen |= SEEN_FINGERPRINT;
-        return read_string(element, &contact->fingerprint);
+        return is_first(seen, SEEN_FINGERPRINT) && read_string(element, &contact->fingerprint);
     }
     if (SPAN_IS(key, "trusted")) {
-        *seen |= SEEN_TRUSTED;
-        return read_bool(element, &contact->trusted);
+        return is_first(seen, SEEN_TRUSTED) && read_bool(element, &contact->trusted);
     }
     if (SPAN_IS(key, "updated_at")) {
-        *seen |= SEEN_UPDATED_AT;
-        return read_moment(element, &contact->updated_at);
+        return is_first(seen, SEEN_UPDATED_AT) && read_moment(element, &contact->updated_at);
     }
     if (SPAN_IS(key, "rev")) {
-        *seen |= SEEN_REV;
-        return read_rev(element, &contact->rev);
+        return is_first(seen, SEEN_REV) && read_rev(element, &contact->rev);
     }
     if (SPAN_IS(key, "verified_at")) {
         contact->verified = true;
-        return read_moment(element, &contact->verified_at);
+        return is_first(seen, SEEN_VERIFIED_AT) && read_moment(element, &contact->verified_at);
     }
     if (SPAN_IS(key, "metadata")) {
         contact->metadata = element->value;
-        return element->type == BSON_DOCUMENT;
+        return is_first(seen, SEEN_METADATA) && element->type == BSON_DOCUMENT;
     }
     Span *text = text_of(contact, key);
-    return text ? read_string(element, text) : is_beside(element);
+    if (text == NULL) {
+        return is_beside(element);
+    }
+    return is_first(seen, SEEN_TEXT << (text - contact->texts)) && read_string(element, text);
 }
 
 bool contact_read(Span document, Contact *contact)
@@ -175,5 +185,5 @@ bool contact_read(Span document, Contact *contact)
             return false;
         }
     }
-    return step == BSON_END && seen == SEEN_ALL_NEEDED;
+    return step == BSON_END && (seen & SEEN_ALL_NEEDED) == SEEN_ALL_NEEDED;
 }

@@ -197,10 +197,16 @@ static void forget(Fields fields)
     }
 }
 
+/* What the caller has to hear: no memory, or an interrupt that came while Python told the offset of a time. */
+static bool is_grave(void)
+{
+    return PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception));
+}
+
 /* Where there is no document, Python makes it, or finds the error again: a text that has no UTF-8, say. */
 static PyObject *document_or_none(PyObject *made)
 {
-    if (made != NULL || (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError))) {
+    if (made != NULL || is_grave()) {
         return made;
     }
     PyErr_Clear();

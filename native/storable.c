@@ -4,7 +4,7 @@
 
 static bool put_little_endian(Text *text, uint64_t number, int size)
 {
-    if (!text_reserve(text, 8)) {
+    if (!text_reserve(text, (size_t)size)) {
         return false;
     }
     for (int place = 0; place < size; place++) {

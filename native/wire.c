@@ -1,16 +1,17 @@
 #include "wire.h"
 
-enum { LONGEST_VARINT = 10, HIGHEST_FIELD = 31 };
+/* Bytes of a value of 64 bits, and of a tag or a length, of 32: protobuf takes no longer ones. */
+enum { LONGEST_VALUE = 10, LONGEST_SIZE = 5, HIGHEST_FIELD = 31 };
 
-static bool read_varint(Span *rest, uint64_t *number)
+static bool read_varint(Span *rest, size_t longest, uint64_t *number)
 {
     *number = 0;
-    for (size_t place = 0; place < rest->size && place < LONGEST_VARINT; place++) {
+    for (size_t place = 0; place < rest->size && place < longest; place++) {
         unsigned char byte = rest->at[place];
         *number |= (uint64_t)(byte & 0x7F) << (7 * place);
         if (byte < 0x80) {
             *rest = (Span){rest->at + place + 1, rest->size - place - 1};
-            return place < LONGEST_VARINT - 1 || byte <= 1;
+            return place < LONGEST_VALUE - 1 || byte <= 1;
         }
     }
     return false;
@@ -41,11 +42,11 @@ static bool read_value(Span *rest, Field *field)
     uint64_t size;
     switch (field->type) {
     case WIRE_VARINT:
-        return read_varint(rest, &field->value);
+        return read_varint(rest, LONGEST_VALUE, &field->value);
     case WIRE_FIXED64:
         return read_fixed64(rest, &field->value);
     case WIRE_DELIMITED:
-        return read_varint(rest, &size) && read_bytes(rest, size, &field->bytes);
+        return read_varint(rest, LONGEST_SIZE, &size) && read_bytes(rest, size, &field->bytes);
     default:
         return false;
     }
@@ -57,7 +58,7 @@ WireStep wire_next(Span *rest, Field *field)
     if (rest->size == 0) {
         return WIRE_END;
     }
-    if (!read_varint(rest, &tag) || tag >> 3 == 0 || tag >> 3 > HIGHEST_FIELD) {
+    if (!read_varint(rest, LONGEST_SIZE, &tag) || tag >> 3 == 0 || tag >> 3 > HIGHEST_FIELD) {
         return WIRE_BROKEN;
     }
     field->number = (int)(tag >> 3);

@@ -170,6 +170,17 @@ def test_text_that_is_not_utf_8_is_an_error_of_the_driver(wrong: bytes, place: s
 
 
 @native_only
+@pytest.mark.parametrize(
+    "before", [b"\x02name\0\x02\0\0\0\xff\0", b"\x03metadata\0\x05\0\0\0\1", b"\x0arev\0"]
+)
+def test_a_field_that_stands_twice_comes_to_the_same_end(before: bytes) -> None:
+    """The first of the two is looked at, too, as the driver looks at it."""
+    whole = bson.encode(PLAIN | {"name": "Ann", "metadata": {"a": 1}})
+    doubled = before + whole[4:]
+    check_same((len(doubled) + 4).to_bytes(4, "little") + doubled)
+
+
+@native_only
 @settings(max_examples=3000, deadline=None)
 @given(st.sampled_from(hostile.contacts(40)), st.data())
 def test_broken_bytes_come_to_the_same_end(contact: Contact, draw: st.DataObject) -> None:
