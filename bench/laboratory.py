@@ -91,11 +91,17 @@ class Laboratory:
         return self.requests(f"get-{account}-{count}", "GetContact", asked)
 
     def sample(
-        self, server: Running, requests: Requests, *flags: str, offset: int = 0, account: str = CALLERS
+        self,
+        server: Running,
+        requests: Requests,
+        *flags: str,
+        offset: int = 0,
+        account: str = CALLERS,
+        times: int = 1,
     ) -> Sample:
-        """Calls for the pace's seconds, with what they cost."""
+        """Calls for so many times the pace's seconds, with what they cost."""
         before = processes.cpu_seconds(server.pid), processes.cpu_seconds(self.mongod.pid)
-        length = ("-warmup", str(self.pace.warmup), "-seconds", str(self.pace.seconds))
+        length = ("-warmup", str(self.pace.warmup), "-seconds", str(times * self.pace.seconds))
         start = ("-offset", str(offset % requests.count))
         outcome = self.load.run(server.address, self.tokens[account], requests, *length, *start, *flags)
         after = processes.cpu_seconds(server.pid), processes.cpu_seconds(self.mongod.pid)
