@@ -127,7 +127,9 @@ class Gate:
         except DuplicateKeyError:
             raise
         except PyMongoError as error:
-            raise self._translated(error) from error
+            if weather := self._weather(error):
+                raise weather from error
+            raise
         finally:
             self.under_way -= 1
             self.took(time.perf_counter() - began)
@@ -136,14 +138,15 @@ class Gate:
         self._answers = True
         return result
 
-    def _translated(self, error: PyMongoError) -> ServiceError | PyMongoError:
+    # None when neither a slow nor an absent database explains it.
+    def _weather(self, error: PyMongoError) -> ServiceError | None:
         away = isinstance(error, ServerSelectionTimeoutError) or _is_refusal(error)
         if error.timeout and not away:
             return StoreTimeout()
         if away or isinstance(error, ConnectionFailure) or error.has_error_label("RetryableWriteError"):
             self._answers = False
             return StoreUnavailable()
-        return error
+        return None
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from service.domain.errors import StoreTimeout, StoreUnavailable
 from service.storage.gate import Gate
@@ -131,3 +131,16 @@ async def test_thousands_of_cancelled_calls_leave_the_pool_healthy(mongo: AsyncM
     async with asyncio.timeout(5):
         found = await asyncio.gather(*(read() for _ in range(50)))
     assert found == [{"_id": 1}] * 50
+
+
+async def test_what_is_no_weather_comes_as_it_is() -> None:
+    """It is not made its own cause: whoever follows the causes of an error comes to an end."""
+    refused = OperationFailure("Document failed validation", 121)
+
+    async def operation() -> None:
+        raise refused
+
+    with pytest.raises(OperationFailure) as caught:
+        await Gate().run(operation)
+    assert caught.value is refused
+    assert refused.__cause__ is None
