@@ -52,12 +52,18 @@ FAMILIES: Mapping[str, Family] = {
     "contactservice_database_slots": Family("gauge", "Database operations that may be under way."),
     "contactservice_database_up": Family("gauge", "1 if the database answered when it was last asked."),
     "contactservice_deletion_jobs_open": Family("gauge", "Deletions that have begun and not ended."),
+    "contactservice_deletion_oldest_open_seconds": Family(
+        "gauge", "Age of the oldest such deletion; 0: none."
+    ),
     "contactservice_event_loop_lag_seconds": Family("histogram", "How late a timer of 5 ms came."),
     "contactservice_event_loop_work_seconds": Family(
         "histogram", "Processor time of the loop's thread between two ticks of that timer."
     ),
     "contactservice_reload_failures_total": Family(
         "counter", "Changed files that could not be used.", ("file",)
+    ),
+    "contactservice_reload_failing": Family(
+        "gauge", "1 while a changed file cannot be used, and the last good one is in force.", ("file",)
     ),
     "contactservice_certificate_expires_seconds": Family(
         "gauge", "When the certificate expires (Unix time)."

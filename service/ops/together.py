@@ -23,7 +23,12 @@ _LEAST = {
     "contactservice_database_up",
     "process_start_time_seconds",
 }
-_MOST = {"contactservice_build_info", "contactservice_deletion_jobs_open"}
+_MOST = {
+    "contactservice_build_info",
+    "contactservice_deletion_jobs_open",
+    "contactservice_deletion_oldest_open_seconds",
+    "contactservice_reload_failing",
+}
 
 Page = Sequence[Metric]
 

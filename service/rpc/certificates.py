@@ -94,6 +94,7 @@ class Certificates:
         except CertificatesInvalid as error:
             reloads.failed("certificates", str(error))
         else:
+            reloads.succeeded("certificates")
             log.info("certificates read again")
 
     def _changed(self) -> Any:

@@ -96,6 +96,7 @@ class Jwks:
         except FETCH_ERRORS as error:
             self._failed(error)
         else:
+            reloads.succeeded("jwks")
             if self._away:
                 log.info("the keys of the issuer of JWTs are read again")
             self._away = False
@@ -104,11 +105,7 @@ class Jwks:
             self._fetching = None
 
     def _failed(self, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
-        if self._away:
-            reloads.failures["jwks"] += 1
-        else:
-            reloads.failed("jwks", reason)
+        reloads.failed("jwks", str(error) or type(error).__name__, is_known=self._away)
         self._away = True
 
 

@@ -76,7 +76,8 @@ def _show_store(metrics: Metrics, store: Store, readiness: Readiness) -> None:
     metrics.read("contactservice_ensures_total", lambda: ensures[False], "found")
     for operation, sizes in store.batch_sizes.items():
         metrics.read("contactservice_batch_keys", partial(of_sizes, sizes, *_BATCH_KEYS), operation)
-    metrics.read("contactservice_deletion_jobs_open", lambda: store.sweeper.open_jobs)
+    metrics.read("contactservice_deletion_jobs_open", lambda: store.sweeper.open.count)
+    metrics.read("contactservice_deletion_oldest_open_seconds", lambda: store.sweeper.open.oldest_seconds)
     gate = store.gate
     seconds = Histogram(*_DATABASE_SECONDS)
     gate.took = seconds.observe
@@ -89,6 +90,7 @@ def _show_process(metrics: Metrics, lag: LoopLag, *, native: bool) -> None:
     metrics.read("contactservice_event_loop_lag_seconds", lambda: lag.seconds)
     metrics.read("contactservice_event_loop_work_seconds", lambda: lag.work)
     metrics.read_each("contactservice_reload_failures_total", reloads.failures)
+    metrics.read_each("contactservice_reload_failing", reloads.failing)
     build = (
         version("contactservice-server"),
         platform.python_version(),

@@ -52,6 +52,8 @@ class Tokens:
             self._principals = _read(self._path)
         except TokenFileInvalid as error:
             reloads.failed("tokens", str(error))
+        else:
+            reloads.succeeded("tokens")
 
 
 class OneToken:

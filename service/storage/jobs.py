@@ -65,6 +65,14 @@ class Due:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Jobs that have not ended: how many, and the age of the oldest in seconds."""
+
+    count: int = 0
+    oldest_seconds: float = 0.0
+
+
 class Jobs:
     """The jobs of all accounts. What changes a leased job raises LeaseLost."""
 
@@ -139,10 +147,20 @@ class Jobs:
             changes.append(UpdateOne(seen, {"$set": {"due_at": due}} if due else {"$unset": {"due_at": 1}}))
         await self._gate.run(lambda: self._jobs.bulk_write(changes, ordered=False))
 
-    async def count_open(self) -> int:
-        """How many jobs have not ended, counted up to ten thousand."""
-        unfinished: Document = {"finished_at": None}
-        return await self._gate.run(lambda: self._jobs.count_documents(unfinished, limit=_MOST_COUNTED))
+    async def open_now(self) -> Open:
+        """Jobs that have not ended, looked at up to ten thousand."""
+        pipeline: list[Document] = [
+            {"$match": {"finished_at": None}},
+            {"$limit": _MOST_COUNTED},
+            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$min": "$started_at"}}},
+        ]
+
+        async def asked() -> list[Document]:
+            return await (await self._jobs.aggregate(pipeline)).to_list()
+
+        for found in await self._gate.run(asked):
+            return Open(found["count"], max(0.0, (clock.now() - found["oldest"]).total_seconds()))
+        return Open()
 
     async def receipt(self, account: str, contact_id: str) -> Receipt | None:
         found = await self._gate.run(lambda: self._jobs.find_one({"_id": contact_id, "account": account}))

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from service.domain.deletion import Receipt
 from service.domain.errors import ServiceError
 from service.storage.deletion import Deletions
-from service.storage.jobs import Due
+from service.storage.jobs import Due, Open
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ _REMINDER_SECONDS = 60.0
 
 
 class Sweeper:
-    """Looks every few seconds. `open_jobs`: deletions of all replicas that had not ended at the last look."""
+    """Looks every few seconds. `open`: deletions of all replicas that had not ended at the last look."""
 
     def __init__(self, deletions: Deletions) -> None:
         self._deletions = deletions
         self._jobs = deletions.jobs
         self._working: set[asyncio.Task[Receipt | None]] = set()
         self._told = float("-inf")
-        self.open_jobs = 0
+        self.open = Open()
 
     async def follow(self) -> None:
         """Runs until it is cancelled. A database that is away is the matter of the next look."""
@@ -55,7 +55,7 @@ class Sweeper:
         opened = await self._jobs.due_open(room) if room else []
         for job in opened:
             await self._take(job)
-        self.open_jobs = await self._jobs.count_open()
+        self.open = await self._jobs.open_now()
         ended = await self._jobs.due_ended(_ENDED_AT_ONCE)
         for account, jobs in groupby(sorted(ended, key=_account), _account):
             await self._look_again(account, list(jobs))

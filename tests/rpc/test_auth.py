@@ -185,9 +185,11 @@ async def test_a_broken_file_keeps_the_last_good_one(
         assert await listed(channel, bearer(token)) is None
     assert reloads.failures["tokens"] == failures + 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert reloads.failing["tokens"]
     file.write_bytes(whole)
     added = token_file.add(file, "a", ("read",))
     assert await listed(channel, bearer(added)) is None
+    assert not reloads.failing["tokens"]
 
 
 async def test_a_missing_file_keeps_the_last_good_one(

@@ -97,12 +97,14 @@ async def test_a_broken_pair_keeps_the_last_good_one(
         for _ in range(3):
             server.certificates.look()
         assert reloads.failures["certificates"] == failures + 1
+        assert reloads.failing["certificates"]
         assert await asyncio.to_thread(shown, server) == before
         async with secure(server, authority.certificate) as channel:
             assert await outcome(channel, bearer(tls_token)) == "OK"
         renewed = authority.server("renewed")
         renewed.write(tmp_path, "server")
         await until_shown(server, serial(renewed))
+        assert not reloads.failing["certificates"]
 
 
 def test_the_moment_between_two_files_is_no_failure(authority: Authority, tmp_path: Path) -> None:

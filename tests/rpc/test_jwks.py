@@ -112,11 +112,13 @@ async def test_known_keys_outlive_an_outage(
     pause_over()
     assert await outcome(channel, bearer(issuer.token("new"))) == "CREDENTIALS_INVALID"
     assert reloads.failures["jwks"] == failures + 1
+    assert reloads.failing["jwks"]
     for token in (before, issuer.token(sub="another")):
         assert await outcome(channel, bearer(token)) == "OK"
     issuer.answer = None
     pause_over()
     assert await outcome(channel, bearer(issuer.token("new"))) == "OK"
+    assert not reloads.failing["jwks"]
 
 
 async def test_an_outage_is_logged_once(

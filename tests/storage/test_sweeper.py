@@ -12,6 +12,7 @@ from service.domain.deletion import Rules
 from service.storage.connection import connect
 from service.storage.documents import to_document
 from service.storage.gate import Gate
+from service.storage.jobs import Open
 from service.storage.store import Store
 from tests.commands import Commands
 from tests.linked import LINKS, contact_of, counts, link_rows, named, replica, swept
@@ -88,14 +89,15 @@ async def test_a_collection_that_refuses_holds_up_only_its_own_deletion(stored: 
         assert ended
         assert ended.finished_at
         await store.sweeper.look()
-        assert store.sweeper.open_jobs == 1
+        assert store.sweeper.open.count == 1
+        assert 0 < store.sweeper.open.oldest_seconds < 60
         await stored.database.command("collMod", "tasks", validator={})
         await stored.database.deletions.update_one({"_id": stuck}, {"$set": {"due_at": ended.started_at}})
         await swept(store)
         receipt = await store.delete("acme", stuck, allow_missing=True)
         assert counts(receipt)["tasks"] == (0, 1)
         await store.sweeper.look()
-        assert store.sweeper.open_jobs == 0
+        assert store.sweeper.open == Open()
 
 
 async def test_rows_of_many_ended_deletions_are_looked_for_together(stored: Stored, mongodb_uri: str) -> None:
