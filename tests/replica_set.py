@@ -1,8 +1,8 @@
 """Three mongods on loopback for tests of failover: killed, restarted and stepped down at will."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -102,6 +102,17 @@ class ReplicaSet:
             new = self.primary()
             client.admin.command("replSetFreeze", 0)
         return new
+
+    @contextmanager
+    def secondaries_locked(self) -> Iterator[None]:
+        """Meanwhile they write nothing: what is new has no majority, and the primary stays."""
+        primary = self.primary()
+        with ExitStack() as stack:
+            for port in (self._ports[member] for member in MEMBERS if member != primary):
+                client = stack.enter_context(direct(port))
+                client.admin.command("fsync", lock=True)
+                stack.callback(client.admin.command, "fsyncUnlock")
+            yield
 
     def _host(self, member: int) -> str:
         return f"{HOST}:{self._ports[member]}"

@@ -20,14 +20,16 @@ class Query:
     sort: list[tuple[str, int]]
 
 
-def query(selection: Selection, after: str = "") -> Query:
-    """The contacts that come behind the id `after`; every hit is to be checked with `filter.matches`.
+def query(selection: Selection, after: str = "", until: str = "") -> Query:
+    """The contacts behind the id `after`, and up to the id `until` where one is given.
+
+    Every hit is to be checked with `filter.matches`.
 
     The first that is given of ids, fingerprints and terms leads, the id range follows; nothing sorts in
     memory but the at most 200 hits of a list of fingerprints.
     """
     account, wanted = selection.account, selection.filter
-    conditions: list[dict[str, Any]] = [{"_id": _id_range(selection, after)}]
+    conditions: list[dict[str, Any]] = [{"_id": _id_range(selection, after, until)}]
     index = BY_ID
     found = _terms(account, wanted)
     if wanted.ids is not None:
@@ -42,8 +44,17 @@ def query(selection: Selection, after: str = "") -> Query:
         conditions.append({"trusted": {"$in": [False, True] if wanted.trusted is None else [wanted.trusted]}})
     if updated := _range(wanted.updated_after, wanted.updated_before):
         conditions.append({"updated_at": updated})
-    direction = -1 if selection.newest_first else 1
-    return Query({"account": account, "$and": conditions}, index, [("_id", direction)])
+    return Query({"account": account, "$and": conditions}, index, _order(selection))
+
+
+def of_range(selection: Selection, after: str) -> Query:
+    """All contacts behind the id `after` among which a query of the selection looks."""
+    conditions = {"account": selection.account, "_id": _id_range(selection, after)}
+    return Query(conditions, BY_ID, _order(selection))
+
+
+def _order(selection: Selection) -> list[tuple[str, int]]:
+    return [("_id", -1 if selection.newest_first else 1)]
 
 
 def _terms(account: str, wanted: ContactFilter) -> list[dict[str, Any]]:
@@ -67,17 +78,16 @@ def _terms(account: str, wanted: ContactFilter) -> list[dict[str, Any]]:
     return found
 
 
-def _id_range(selection: Selection, after: str) -> dict[str, str]:
+def _id_range(selection: Selection, after: str, until: str = "") -> dict[str, str]:
     account, wanted = selection.account, selection.filter
     start = ids.lower_bound(account, _milliseconds(wanted.created_after) if wanted.created_after else 0)
     end = ids.upper_bound(account)
     if wanted.created_before:
         end = ids.lower_bound(account, _milliseconds(wanted.created_before))
-    if after and selection.newest_first:
-        return {"$gte": start, "$lt": min(end, after)}
-    if after >= start:
-        return {"$gt": after, "$lt": end}
-    return {"$gte": start, "$lt": end}
+    if selection.newest_first:
+        return {"$gte": max(start, until), "$lt": min(end, after) if after else end}
+    behind = {"$gt": after} if after >= start else {"$gte": start}
+    return behind | ({"$lte": until} if until else {"$lt": end})
 
 
 def _range(start: datetime | None, end: datetime | None) -> dict[str, datetime]:

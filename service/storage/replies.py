@@ -1,6 +1,7 @@
 """Replies of the database as the bytes that come: asked for, and opened without decoding their documents."""
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
@@ -79,6 +80,14 @@ class Reply:
     def last_id(self) -> str:
         return str(bson.decode(self._document(self.starts[-1]), OPTIONS)["_id"])
 
+    def within(self, size: int) -> "Reply":
+        """Its first documents within so many bytes, one at least, without the bytes of the others."""
+        if len(self.cursor) <= size:
+            return self
+        # Each ends where the next begins, or a few bytes before.
+        kept = self.starts[: max(1, bisect_right(self.starts, size) - 1)]
+        return Reply(self.cursor[: kept[-1] + _size_at(self.cursor, kept[-1])], kept)
+
     def slices(self, size: int) -> "Iterator[Reply]":
         """The reply in parts of at most so many documents."""
         for first in range(0, len(self.starts), size):
@@ -90,6 +99,11 @@ class Reply:
 
     def _document(self, start: int) -> bytes:
         return self.cursor[start : start + _size_at(self.cursor, start)]
+
+
+def is_empty(cursor: bytes) -> bool:
+    """Whether the reply has no documents."""
+    return next(_starts(cursor), None) is None
 
 
 def starts_of(cursor: bytes) -> "array[int]":

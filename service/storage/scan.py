@@ -11,8 +11,10 @@ from service.storage.replies import Reply
 Fetch = Callable[[str, int], Awaitable[bytes]]
 Part = TypeVar("Part", bound=Sized)
 
-# About 1 MiB a reply: one in work and one on its way stay far below the 8 MiB of a stalled reader.
+# About 1 MiB a reply. Where large contacts follow small ones it is more, up to the 16 MiB of the database: of
+# such a one so much is kept, so that one in work and one on its way stay below the 8 MiB of a stalled reader.
 _REPLY_BYTES = 1024 * 1024
+_KEPT_BYTES = 3 * 1024 * 1024
 # A small first reply is soon there; the next ones are sized by what the documents weigh.
 _FIRST, _GROWTH, _MOST = 100, 8, 4000
 
@@ -33,12 +35,11 @@ async def scan(
     ahead: asyncio.Future[bytes] | None = None
     try:
         while wanted > 0:
-            cursor = await (ahead or fetch(after, min(count, wanted)))
-            reply = Reply(cursor, starts(cursor))
+            reply = _kept(await (ahead or fetch(after, min(count, wanted))), starts)
             if not reply:
                 return
             after = reply.last_id()
-            count = min(max(1, _REPLY_BYTES * len(reply) // len(cursor)), count * _GROWTH, _MOST)
+            count = min(max(1, _REPLY_BYTES * len(reply) // len(reply.cursor)), count * _GROWTH, _MOST)
             more = wanted - len(reply)
             ahead = asyncio.ensure_future(fetch(after, min(count, more))) if more > 0 else None
             for part in opened(reply):
@@ -48,3 +49,7 @@ async def scan(
     finally:
         if ahead:
             ahead.cancel()
+
+
+def _kept(cursor: bytes, starts: Callable[[bytes], "array[int]"]) -> Reply:
+    return Reply(cursor, starts(cursor)).within(_KEPT_BYTES)

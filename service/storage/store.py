@@ -29,9 +29,9 @@ from service.storage.births import Births
 from service.storage.by_key import ContactsByKey
 from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, StoredContact
+from service.storage.finder import Finder
 from service.storage.gate import Gate
-from service.storage.queries import query
-from service.storage.replies import Reply, ask
+from service.storage.replies import Reply
 from service.storage.scan import Part, scan
 from service.storage.sweeper import Sweeper
 from service.storage.transcode import Matches, Records, Transcoder
@@ -178,8 +178,17 @@ class Store:
         return self._scan(selection, lambda reply: opened(reply, encoder, matches), after, limit)
 
     async def operation_time(self) -> int:
-        """The database's operation time (seconds << 32 | increment); 0 where it keeps none."""
-        reply = await self.ping()
+        """What a read that begins now sees is at least as new (seconds << 32 | increment; 0: not known).
+
+        Of what a majority holds: the newest that the primary has applied may not be in such a read yet.
+        """
+        look = {
+            "find": indexes.SETTINGS,
+            "limit": 1,
+            "singleBatch": True,
+            "readConcern": {"level": "majority"},
+        }
+        reply = await self._gate.run(lambda: self._database.command(look))
         stamp = reply.get("operationTime")
         return stamp.time << 32 | stamp.inc if stamp else 0
 
@@ -248,15 +257,8 @@ class Store:
     def _scan(
         self, selection: Selection, opened: Callable[[Reply], Iterable[Part]], after: str, limit: int
     ) -> AsyncGenerator[Part, None]:
-        async def fetch(after: str, count: int) -> bytes:
-            return await self._gate.run(lambda: self._reply(selection, after, count))
-
-        return scan(fetch, self._transcoder.starts, opened, after, limit)
-
-    async def _reply(self, selection: Selection, after: str, count: int) -> bytes:
-        wanted = query(selection, after)
-        self._check_index(wanted.index)
-        return await ask(self._database, wanted, count)
+        find = Finder(self._contacts, self._gate, selection, self._check_index)
+        return scan(find, self._transcoder.starts, opened, after, limit)
 
     def _check_writable(self) -> None:
         self._check_index(indexes.IDENTITY)

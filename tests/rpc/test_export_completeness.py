@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections import Counter
+from typing import Any
 
 import grpc
 import pytest
 
 from service.domain import limits
 from service.rpc.server import Server
+from service.storage.finder import Finder
 from tests.client import Client
 from tests.people import fill
 
@@ -59,16 +61,16 @@ async def test_a_stream_that_fails_has_a_status_and_no_summary(
 ) -> None:
     """When reading breaks in the middle the client gets an error, never an end that looks like one."""
     await fill(server.store, account, count=3000, size=500)
-    reply, calls = server.store._reply, 0
+    asked, calls = Finder._asked, 0
 
-    async def breaking(*arguments: object) -> bytes:
+    async def breaking(*arguments: Any) -> bytes:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise RuntimeError("broken")
-        return await reply(*arguments)  # type: ignore[arg-type]
+        return await asked(*arguments)
 
-    monkeypatch.setattr(server.store, "_reply", breaking)
+    monkeypatch.setattr(Finder, "_asked", breaking)
     messages = []
 
     async def read() -> None:

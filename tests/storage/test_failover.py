@@ -53,6 +53,18 @@ async def test_a_failover_loses_no_acknowledged_write(three: ReplicaSet) -> None
     await store.close()
 
 
+async def test_an_export_is_dated_by_what_a_majority_holds(three: ReplicaSet) -> None:
+    """A write that only the primary has is not in what an export reads, and so lies behind its time."""
+    client = connect(three.uri)
+    store = Store(client, "times", Gate())
+    await store.prepare()
+    with three.secondaries_locked():
+        insert = {"insert": "notes", "documents": [{"_id": 1}], "writeConcern": {"w": 1}}
+        applied = (await client["times"].command(insert))["operationTime"]
+        assert 0 < await store.operation_time() < applied.time << 32 | applied.inc
+    await store.close()
+
+
 async def grown(acknowledged: list[str], by: int) -> None:
     wanted = len(acknowledged) + by
     async with asyncio.timeout(60):

@@ -6,9 +6,10 @@ import bson
 from pymongo import AsyncMongoClient
 
 from service.domain.filters import ContactFilter, Selection
+from service.storage.documents import to_document
 from service.storage.queries import query
 from service.storage.replies import Reply, ask, starts_of
-from tests.people import fill
+from tests.people import fill, person
 from tests.storage.conftest import Stored
 
 EVERYBODY = query(Selection("acme", ContactFilter(), newest_first=False))
@@ -46,3 +47,20 @@ async def test_a_reply_that_is_cut_leaves_no_cursor(stored: Stored) -> None:
     assert reply.last_id() == people[len(reply) - 1].id
     assert bson.decode(cursor)["id"] == 0
     assert await open_cursors(stored) == before
+
+
+async def test_large_contacts_behind_small_ones_hold_no_more_than_a_few_mib(stored: Stored) -> None:
+    """What a scan keeps of a reply is bounded, however the sizes change; nobody is left out by that."""
+    await fill(stored.store, "acme", count=900)
+    large = [person("acme", number, size=60_000) for number in range(900, 1100)]
+    await stored.database.contacts.insert_many([to_document("acme", each) for each in large])
+    cursor = await ask(stored.database, EVERYBODY, 2000)
+    whole = Reply(cursor, starts_of(cursor))
+    assert len(cursor) > 10 * 2**20
+    kept = whole.within(3 * 2**20)
+    assert 900 < len(kept) < len(whole)
+    assert len(kept.cursor) <= 3 * 2**20
+    assert kept.contacts() == whole.contacts()[: len(kept)]
+    assert len(whole.within(1)) == 1
+    scan = stored.store.scan(Selection("acme", ContactFilter(), newest_first=False))
+    assert [each.id async for part in scan for each in part] == [each.id for each in whole.contacts()]
