@@ -1,5 +1,6 @@
 """deploy/kustomize: that its objects fit each other and the service, and how little they may do."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,21 +17,36 @@ from tests.deploy.dockerfile import ROOT, stages
 
 BASE = ROOT / "deploy/kustomize/base"
 EXAMPLE = ROOT / "deploy/kustomize/example"
+POD_MONITOR = ROOT / "deploy/kustomize/pod-monitor"
+Objects = dict[tuple[str, str], dict[str, Any]]
 
 
 def kustomization(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / "kustomization.yaml").read_text()))
 
 
-OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
-    (each["kind"], each["metadata"]["name"]): each
-    for file in kustomization(BASE)["resources"]
-    for each in yaml.safe_load_all((BASE / file).read_text())
-}
-DEPLOYMENT = OBJECTS["Deployment", "contactservice"]
-JOB = OBJECTS["Job", "contactservice-migrate"]
-PODS = {"server": DEPLOYMENT["spec"]["template"], "migrate": JOB["spec"]["template"]}
-SETTINGS: dict[str, str] = OBJECTS["ConfigMap", "contactservice-settings"]["data"]
+def objects(*texts: str) -> Objects:
+    """Each by its kind and name."""
+    found = [each for text in texts for each in yaml.safe_load_all(text)]
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def resources(folder: Path) -> Objects:
+    return objects(*((folder / file).read_text() for file in kustomization(folder)["resources"]))
+
+
+def settings(folder: Path) -> dict[str, str]:
+    [generator] = kustomization(folder)["configMapGenerator"]
+    lines = [line for file in generator["envs"] for line in (folder / file).read_text().splitlines()]
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+SERVER, MIGRATION = ("Deployment", "contactservice"), ("Job", "contactservice-migrate")
+OBJECTS = resources(BASE)
+DEPLOYMENT = OBJECTS[SERVER]
+PODS = {"server": DEPLOYMENT["spec"]["template"], "migrate": OBJECTS[MIGRATION]["spec"]["template"]}
+RUNBOOK = (ROOT / "docs/operations.md").read_text()
+SETTINGS = settings(BASE)
 each_pod = pytest.mark.parametrize("name", PODS)
 
 
@@ -43,11 +59,37 @@ def ports() -> dict[str, int]:
     return {each["name"]: each["containerPort"] for each in container("server")["ports"]}
 
 
-@pytest.mark.parametrize("folder", [BASE, EXAMPLE], ids=["base", "example"])
+def labels(name: str) -> dict[str, str]:
+    """Those of a pod: of its template, and what the kustomization adds to every template."""
+    [added] = kustomization(BASE)["labels"]
+    assert added["includeTemplates"]
+    assert "includeSelectors" not in added
+    return {**PODS[name]["metadata"]["labels"], **added["pairs"]}
+
+
+def built(folder: Path) -> Objects:
+    """What the tool itself makes of it."""
+    kustomize = shutil.which("kustomize")
+    if kustomize is None:
+        pytest.skip("no kustomize here")
+    done = subprocess.run([kustomize, "build", folder], capture_output=True, text=True, check=True)
+    return objects(done.stdout)
+
+
+def overlay(folder: Path, *lines: str) -> Path:
+    """The example, copied with all that it stands on, and with more lines in its kustomization."""
+    shutil.copytree(EXAMPLE.parent, folder, dirs_exist_ok=True)
+    with (folder / EXAMPLE.name / "kustomization.yaml").open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    return folder / EXAMPLE.name
+
+
+@pytest.mark.parametrize("folder", [BASE, EXAMPLE, POD_MONITOR], ids=lambda each: each.name)
 def test_every_file_belongs(folder: Path) -> None:
     """A kustomization names every file beside it, and none that is not there."""
     found = kustomization(folder)
     named = {*found["resources"], *(each["path"] for each in found.get("patches", []))}
+    named |= {file for each in found.get("configMapGenerator", []) for file in each["envs"]}
     assert named - {"../base"} == {path.name for path in folder.iterdir()} - {"kustomization.yaml"}
 
 
@@ -60,11 +102,9 @@ def test_patches_are_of_objects_that_are_there() -> None:
 
 def test_the_settings_start_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of base and example are known, their values are taken, and nothing about them is unsafe."""
-    patch = yaml.safe_load((EXAMPLE / "settings.yaml").read_text())["data"]
     known = {ENVIRONMENT_PREFIX + field.upper() for field in Config.model_fields}
-    for name, value in (SETTINGS | patch).items():
+    for name, value in (SETTINGS | settings(EXAMPLE)).items():
         assert name in known
-        assert isinstance(value, str)
         monkeypatch.setenv(name, value)
     (tmp_path / "tokens.jsonl").touch()
     listening.credentials(configuration.load({"tokens": tmp_path / "tokens.jsonl"}))
@@ -102,8 +142,8 @@ def test_pods_can_change_nothing(name: str) -> None:
 def test_what_a_container_refers_to_is_there(name: str) -> None:
     """Config maps are in the base; secrets are those that the example says how to make, with their keys."""
     recipe = (EXAMPLE / "kustomization.yaml").read_text()
-    for each in container(name)["envFrom"]:
-        assert ("ConfigMap", each["configMapRef"]["name"]) in OBJECTS
+    generated = [each["name"] for each in kustomization(BASE)["configMapGenerator"]]
+    assert [each["configMapRef"]["name"] for each in container(name)["envFrom"]] == generated
     for each in container(name)["env"]:
         secret = each["valueFrom"]["secretKeyRef"]
         assert f"generic {secret['name']} --from-literal={secret['key']}=" in recipe
@@ -147,8 +187,7 @@ def test_probes_ask_what_they_are_for() -> None:
 
 def test_selectors_find_their_pods() -> None:
     """Service, budget, spread and policy select the server, and the migration has a policy of its own."""
-    server = {"app.kubernetes.io/component": "server"}
-    assert PODS["server"]["metadata"]["labels"] == server
+    server = labels("server")
     assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == server
     assert OBJECTS["Service", "contactservice"]["spec"]["selector"] == server
     assert OBJECTS["PodDisruptionBudget", "contactservice"]["spec"]["selector"]["matchLabels"] == server
@@ -156,7 +195,8 @@ def test_selectors_find_their_pods() -> None:
         assert each["labelSelector"]["matchLabels"] == server
     policies = [each for (kind, _), each in OBJECTS.items() if kind == "NetworkPolicy"]
     selected = [each["spec"]["podSelector"]["matchLabels"] for each in policies]
-    assert selected == [server, PODS["migrate"]["metadata"]["labels"]]
+    assert selected == [server, labels("migrate")]
+    assert server != labels("migrate")
     assert all(each["spec"]["policyTypes"] == ["Ingress", "Egress"] for each in policies)
 
 
@@ -173,15 +213,67 @@ def test_the_service_is_headless() -> None:
     assert OBJECTS["Service", "contactservice"]["spec"]["clusterIP"] == "None"
 
 
+def test_the_pod_monitor_scrapes_the_servers_under_the_name_that_alerts_ask_for() -> None:
+    """Its selector, port and path are those of the servers, and `job` is a label of theirs."""
+    monitor = resources(POD_MONITOR)["PodMonitor", "contactservice"]["spec"]
+    assert monitor["selector"]["matchLabels"] == labels("server")
+    [endpoint] = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] in ports()
+    annotations = PODS["server"]["metadata"]["annotations"]
+    assert ports()[endpoint["port"]] == int(annotations["prometheus.io/port"])
+    assert endpoint["path"] == annotations["prometheus.io/path"]
+    asked = set(re.findall(r'job="([^"]*)"', (ROOT / "deploy/observe/alerts.yaml").read_text()))
+    assert asked == {labels("server")[monitor["jobLabel"]]}
+
+
+def test_the_rule_of_the_runbook_names_the_job_as_the_pod_monitor_does() -> None:
+    """Where Prometheus finds pods by annotations, the same label of the pod becomes `job`."""
+    label = resources(POD_MONITOR)["PodMonitor", "contactservice"]["spec"]["jobLabel"]
+    [text] = re.findall(r"^ +relabel_configs:\n(?: +- .*\n)+", RUNBOOK, re.MULTILINE)
+    [rule] = yaml.safe_load(text)["relabel_configs"]
+    assert rule["source_labels"] == ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", label)]
+    assert (rule["target_label"], rule["regex"]) == ("job", "(.+)")
+
+
 @pytest.mark.parametrize("folder", [BASE, EXAMPLE], ids=["base", "example"])
 def test_kustomize_builds_it(folder: Path) -> None:
-    """The tool itself makes all objects of it, with the selectors as they are here."""
-    kustomize = shutil.which("kustomize")
-    if kustomize is None:
-        pytest.skip("no kustomize here")
-    built = subprocess.run([kustomize, "build", folder], capture_output=True, text=True, check=True).stdout
-    objects = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(built)}
-    assert set(OBJECTS) <= set(objects)
-    template = objects["Deployment", "contactservice"]["spec"]["template"]
-    selector = objects["Service", "contactservice"]["spec"]["selector"]
-    assert selector.items() <= template["metadata"]["labels"].items()
+    """The tool makes all objects and labels pods; no selector and no peer is other than written."""
+    found = built(folder)
+    assert set(OBJECTS) <= set(found)
+    for (kind, name), each in OBJECTS.items():
+        if kind in {"NetworkPolicy", "PodDisruptionBudget", "Service"}:
+            assert found[kind, name]["spec"] == each["spec"]
+    deployment = found[SERVER]["spec"]
+    assert deployment["selector"] == DEPLOYMENT["spec"]["selector"]
+    assert deployment["template"]["metadata"]["labels"] == labels("server")
+    spread = [each["labelSelector"] for each in deployment["template"]["spec"]["topologySpreadConstraints"]]
+    assert spread == [{"matchLabels": labels("server")}] * 2
+    job = found[MIGRATION]["spec"]
+    assert job["template"]["metadata"]["labels"] == labels("migrate")
+
+
+def named_settings(found: Objects) -> tuple[str, dict[str, str]]:
+    """The config map that both pods take, and its content."""
+    pods = [found[key]["spec"]["template"]["spec"]["containers"][0] for key in (SERVER, MIGRATION)]
+    [name] = {each["envFrom"][0]["configMapRef"]["name"] for each in pods}
+    return name, found["ConfigMap", name]["data"]
+
+
+def test_changed_settings_are_changed_pods(tmp_path: Path) -> None:
+    """The name of the settings follows their content, so a changed line rolls the replicas out."""
+    folder = overlay(tmp_path)
+    before, content = named_settings(built(folder))
+    assert content == SETTINGS | settings(EXAMPLE)
+    (folder / "settings.env").write_text("CONTACTSERVICE_RATE_CALLS=7/s\n")
+    after, content = named_settings(built(folder))
+    assert content == SETTINGS | {"CONTACTSERVICE_RATE_CALLS": "7/s"}
+    assert after != before
+
+
+def test_the_pod_monitor_is_a_line_of_an_overlay(tmp_path: Path) -> None:
+    """It comes into the namespace of the overlay, and without the line it is not there."""
+    folder = overlay(tmp_path, "components: [../pod-monitor]")
+    monitor = built(folder)["PodMonitor", "contactservice"]
+    assert monitor["metadata"]["namespace"] == kustomization(EXAMPLE)["namespace"]
+    assert monitor["spec"] == resources(POD_MONITOR)["PodMonitor", "contactservice"]["spec"]
+    assert ("PodMonitor", "contactservice") not in built(EXAMPLE)
