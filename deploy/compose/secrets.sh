@@ -1,8 +1,9 @@
 #!/bin/sh
-# Passwords of compose.yaml, made once: what is there stays. Containers read the files under users of their own,
-# so the folder is what keeps others out.
+# Passwords of compose.yaml, made once: what is there stays. Of contactservice.toml the line of the database
+# follows its password. Containers read the files under users of their own, so the folder is what keeps others out.
 set -eu
 folder=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)/secrets
+settings=$folder/contactservice.toml
 mkdir -p "$folder"
 chmod 700 "$folder"
 
@@ -11,16 +12,23 @@ random() {
 }
 
 # Written whole or not at all.
+write() {
+  cat >"$folder/$1.new"
+  chmod 444 "$folder/$1.new"
+  mv "$folder/$1.new" "$folder/$1"
+}
+
 keep() {
-  [ -e "$folder/$1" ] || {
-    cat >"$folder/$1.new"
-    chmod 444 "$folder/$1.new"
-    mv "$folder/$1.new" "$folder/$1"
-  }
+  [ -e "$folder/$1" ] || write "$1"
 }
 
 random | keep mongodb-root-password
 random | keep mongodb-password
 random | keep grafana-password
-printf 'mongodb_uri = "mongodb://contactservice:%s@mongodb:27017/?replicaSet=rs0&authSource=contactservice"\n' \
-  "$(cat "$folder/mongodb-password")" | keep contactservice.toml
+
+uri="mongodb://contactservice:$(cat "$folder/mongodb-password")@mongodb:27017/?replicaSet=rs0&authSource=contactservice"
+line="mongodb_uri = \"$uri\""
+grep -qsxF "$line" "$settings" || {
+  printf '%s\n' "$line"
+  grep -sv '^mongodb_uri *=' "$settings" || :
+} | write contactservice.toml

@@ -50,6 +50,15 @@ def test_commands_are_such_that_the_service_has(name: str) -> None:
     assert ended.value.code == 0
 
 
+def test_the_database_is_asked_where_the_mongod_of_its_first_start_does_not_answer() -> None:
+    """The image makes root with a mongod on loopback, without a set; the lasting one answers by its name."""
+    asked = SERVICES["mongodb"]["healthcheck"]["test"]
+    host = asked[asked.index("--host") + 1]
+    assert host in SERVICES
+    assert f'const MEMBER = "{host}:27017";' in (FOLDER / "initiate.js").read_text()
+    assert any(f"mongodb://{host}:27017/" in word for word in SERVICES["initiate"]["entrypoint"])
+
+
 def test_steps_wait_for_those_before_them() -> None:
     """Files, database, replica set, indexes, service: each begins when the one before it has ended well."""
     done = "service_completed_successfully"
@@ -116,32 +125,52 @@ def test_watching_is_a_profile() -> None:
     assert set(prometheus["rule_files"]) <= mounted
 
 
+def made(folder: Path) -> dict[str, str]:
+    """Runs secrets.sh there; its files and what is in them."""
+    shutil.copy(FOLDER / "secrets.sh", folder)
+    subprocess.run(["/bin/sh", str(folder / "secrets.sh")], check=True)
+    return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
+
+
 def test_passwords_are_made_once_and_kept(tmp_path: Path) -> None:
     """Every declared secret gets its file, in a folder of its own; a second run changes none."""
-    shutil.copy(FOLDER / "secrets.sh", tmp_path)
-    command = ["/bin/sh", str(tmp_path / "secrets.sh")]
-    subprocess.run(command, check=True)
-    folder = tmp_path / "secrets"
-    made = {path.name: path.read_bytes() for path in folder.iterdir()}
-    subprocess.run(command, check=True)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == made
+    first = made(tmp_path)
+    assert made(tmp_path) == first
     declared = {Path(each["file"]).name for each in COMPOSE["secrets"].values()}
-    assert set(made) == declared
-    assert folder.stat().st_mode & 0o077 == 0
-    assert len({content for name, content in made.items() if "password" in name}) == 3
+    assert set(first) == declared
+    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+    assert len({content for name, content in first.items() if "password" in name}) == 3
+
+
+def test_a_password_that_is_made_anew_gets_into_the_settings(tmp_path: Path) -> None:
+    """The settings name the password that is there, and keep what else an operator wrote into them."""
+    first = made(tmp_path)
+    settings = tmp_path / "secrets/contactservice.toml"
+    settings.chmod(0o644)
+    settings.write_text(settings.read_text() + 'rate_calls = "100/s"\n')
+    (tmp_path / "secrets/mongodb-password").unlink()
+    second = made(tmp_path)
+    old, new = first["mongodb-password"], second["mongodb-password"]
+    assert old != new
+    expected = first["contactservice.toml"].replace(old, new) + 'rate_calls = "100/s"\n'
+    assert second["contactservice.toml"] == expected
+    assert settings.stat().st_mode & 0o777 == 0o444
+    assert {name for name in first if first[name] == second[name]} == {
+        "mongodb-root-password",
+        "grafana-password",
+    }
+    assert made(tmp_path) == second
 
 
 def test_the_file_of_settings_is_one_that_the_service_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The URI in it names the set, the user and the database of the initiation, with the password made."""
-    shutil.copy(FOLDER / "secrets.sh", tmp_path)
-    subprocess.run(["/bin/sh", str(tmp_path / "secrets.sh")], check=True)
+    password = made(tmp_path)["mongodb-password"]
     monkeypatch.delenv("MONGODB_URI", raising=False)
     monkeypatch.setenv("CONTACTSERVICE_CONFIG", str(tmp_path / "secrets/contactservice.toml"))
     secret = configuration.load({}).mongodb_uri
     assert secret
-    password = (tmp_path / "secrets/mongodb-password").read_text()
     uri = secret.get_secret_value()
     assert uri == (
         f"mongodb://contactservice:{password}@mongodb:27017/?replicaSet=rs0&authSource=contactservice"

@@ -7,6 +7,7 @@ import pytest
 from contactservice.v1.errors_pb2 import ErrorReason
 from service.__main__ import main
 from service.config import Config
+from service.rpc.auth import SCOPES
 from tests.deploy.dockerfile import ROOT
 
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
@@ -16,9 +17,10 @@ REASONS = [
 ]
 # Those of other programs, and those of one command only.
 OTHERS = {
-    "--account", "--build-arg", "--detach", "--for", "--from-file",
-    "--from-literal", "--help", "--ignore-not-found", "--json", "--oplog",
-    "--oplogReplay", "--profile", "--rm", "--service", "--timeout",
+    "--account", "--build-arg", "--detach", "--for", "--force-recreate",
+    "--from-file", "--from-literal", "--help", "--ignore-not-found", "--json",
+    "--oplog", "--oplogReplay", "--profile", "--rm", "--scopes",
+    "--service", "--timeout",
 }  # fmt: skip
 
 
@@ -51,6 +53,16 @@ def test_commands_that_are_named_exist(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])
     assert ended.value.code == 0
+
+
+def test_tokens_of_examples_may_only_what_their_clients_do() -> None:
+    """A token without scopes has all of them, so every example names some."""
+    compose = (ROOT / "compose.yaml").read_text()
+    examples = re.findall(r"\badd --account\b.*", RUNBOOK + compose)
+    assert len(examples) >= 3
+    for example in examples:
+        [scopes] = re.findall(r"--scopes ([a-z,]+)", example)
+        assert set(scopes.split(",")) < set(SCOPES)
 
 
 def test_each_defence_names_a_test_that_is_there() -> None:
