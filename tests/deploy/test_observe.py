@@ -11,6 +11,7 @@ import pytest_asyncio
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.rpc.server import SERVICE
 from tests.deploy.dockerfile import ROOT
 from tests.rpc.serving import serving
 from tests.scrape import get
@@ -25,9 +26,13 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 # Told by Prometheus itself.
 ELSEWHERE = {"up"}
+ADDED = {"job", "instance"}
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda each: each["alert"])
 _METRIC = re.compile(r"(?<![\w.$])((?:grpc_server|contactservice|process)_\w+|up(?=[{\s]))(\{[^}]*\})?")
 _LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+_CHOSEN = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
+# By sample, its labels, and their values.
+Shown = dict[str, dict[str, set[str]]]
 _GROUPED = re.compile(r"\bby \(([^)]*)\)")
 
 
@@ -43,27 +48,27 @@ each_expression = pytest.mark.parametrize(("where", "expression"), list(expressi
 
 
 @pytest_asyncio.fixture(scope="module")
-async def shown(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[dict[str, set[str]]]:  # noqa: ARG001
-    """The names of samples that the running service tells, with the names of their labels."""
+async def shown(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[Shown]:  # noqa: ARG001
+    """The samples that the running service tells, with their labels."""
     flags = {"tokens": tokens, "ops_address": "127.0.0.1:0", "memory_limit": "4GiB"}
     async with serving(mongodb_uri, **flags) as (server, _):
         page = (await get(server.telemetry.ops_address, "/metrics")).text
-    found: dict[str, set[str]] = {}
+    found: Shown = {}
     for family in text_string_to_metric_families(page):
-        found.setdefault(family.name, set())
+        found.setdefault(family.name, {})
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+            labels = found.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
     # What happens seldom has its type before its first sample.
     for line in page.splitlines():
         if line.startswith("# TYPE"):
-            found.setdefault(line.split()[2], set())
+            found.setdefault(line.split()[2], {})
     yield found
 
 
 @each_expression
-async def test_every_metric_is_one_of_the_running_service(
-    where: str, expression: str, shown: dict[str, set[str]]
-) -> None:
+async def test_every_metric_is_one_of_the_running_service(where: str, expression: str, shown: Shown) -> None:
     """A name that is not told would be an alert that never fires, and a panel that stays empty."""
     names = {name for name, _ in _METRIC.findall(expression)}
     assert names, where
@@ -71,16 +76,33 @@ async def test_every_metric_is_one_of_the_running_service(
 
 
 @each_expression
-async def test_every_label_is_one_of_its_metric(
-    where: str, expression: str, shown: dict[str, set[str]]
-) -> None:
+async def test_every_label_is_one_of_its_metric(where: str, expression: str, shown: Shown) -> None:
     """What is chosen or grouped by is a label of that metric, or one that Prometheus adds."""
-    added = {"job", "instance", "le"}
     for name, chosen in _METRIC.findall(expression):
-        assert set(_LABEL.findall(chosen)) <= shown.get(name, set()) | added, where
+        assert set(_LABEL.findall(chosen)) <= set(shown.get(name, {})) | ADDED, where
     grouped = {label.strip() for group in _GROUPED.findall(expression) for label in group.split(",")}
-    labels = {label for name, _ in _METRIC.findall(expression) for label in shown.get(name, set())}
-    assert grouped <= labels | added, where
+    labels = {label for name, _ in _METRIC.findall(expression) for label in shown.get(name, {})}
+    assert grouped <= labels | ADDED, where
+
+
+@each_expression
+async def test_every_value_is_one_that_the_running_service_tells(
+    where: str, expression: str, shown: Shown
+) -> None:
+    """A bound, code, reason or type that is spelt otherwise would choose nothing."""
+    for name, chosen in _METRIC.findall(expression):
+        for label, pattern in _CHOSEN.findall(chosen):
+            told = shown.get(name, {}).get(label, set())
+            for choice in pattern.split("|"):
+                assert label in ADDED or any(re.fullmatch(choice, value) for value in told), where
+
+
+@each_expression
+def test_calls_of_other_services_are_not_counted(where: str, expression: str) -> None:
+    """Names of gRPC's metrics are shared by all services that one Prometheus reads."""
+    for name, chosen in _METRIC.findall(expression):
+        if name.startswith("grpc_server_"):
+            assert ("grpc_service", SERVICE.full_name) in _CHOSEN.findall(chosen), where
 
 
 @each_alert
