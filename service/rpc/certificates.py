@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from service.ops import reloads
 from service.rpc.auth import Peer
+from service.rpc.whole_file import stamp
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,10 @@ class Certificates:
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
         self._files = _Files(cert, key, client_ca)
-        self._seen = self._loaded = self._files.stamps()
+        self._seen = self._tried = self._files.stamps()
         self._set = self._files.read()
         self._offered = self._set
+        self._failure: tuple[object, str] | None = None
 
     @property
     def expires_at(self) -> float:
@@ -83,19 +85,26 @@ class Certificates:
         """Reads the files again when they have changed and are as they were at the look before.
 
         Certificate and key are two files: between the two writes they do not match, which is no failure.
+        What could not be read is tried at every look: its cause may go and leave no trace on the files.
         """
         stamps = self._files.stamps()
         settled, self._seen = stamps == self._seen, stamps
-        if not settled or stamps == self._loaded:
+        if not settled or (stamps == self._tried and self._failure is None):
             return
-        self._loaded = stamps
+        self._tried = stamps
         try:
             self._set = self._files.read()
         except CertificatesInvalid as error:
-            reloads.failed("certificates", str(error))
+            self._failed((stamps, str(error)))
         else:
+            self._failure = None
             reloads.succeeded("certificates")
             log.info("certificates read again")
+
+    def _failed(self, failure: tuple[object, str]) -> None:
+        if failure != self._failure:
+            reloads.failed("certificates", failure[1])
+        self._failure = failure
 
     def _changed(self) -> Any:
         # Called by a thread of gRPC before each handshake; None keeps what it has.
@@ -117,7 +126,7 @@ class _Files:
     client_ca: Path | None
 
     def stamps(self) -> tuple[object, ...]:
-        return tuple(_stamp(path) for path in (self.cert, self.key, self.client_ca) if path)
+        return tuple(stamp(path) for path in (self.cert, self.key, self.client_ca) if path)
 
     def read(self) -> _Set:
         certificate, key = _bytes("--tls-cert", self.cert), _bytes("--tls-key", self.key)
@@ -155,11 +164,3 @@ def _only(properties: Any, name: str) -> bytes:
 @lru_cache(maxsize=1024)
 def _expires_at(certificate: bytes) -> float:
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
-
-
-def _stamp(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

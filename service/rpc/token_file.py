@@ -5,10 +5,10 @@ A line may name a certificate instead: `principal`, by its SPIFFE id or its subj
 
 import hashlib
 import math
-import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from service.rpc import whole_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES, Principal, is_account
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -95,11 +96,12 @@ def allow(
 
 def revoke(path: Path, entry_id: str) -> None:
     """Removes an entry by its id; raises TokenFileInvalid when there is none."""
-    entries = read(path)
-    kept = [entry for entry in entries if entry.id != entry_id]
-    if len(kept) == len(entries):
-        raise TokenFileInvalid(f"{path} has no entry with the id {entry_id}")
-    write(path, _lines(kept))
+    with _told(path), whole_file.alone(path.parent):
+        entries = read(path)
+        kept = [entry for entry in entries if entry.id != entry_id]
+        if len(kept) == len(entries):
+            raise TokenFileInvalid(f"{path} has no entry with the id {entry_id}")
+        write(path, _lines(kept))
 
 
 def read(path: Path) -> list[Entry]:
@@ -144,24 +146,38 @@ def expiry(text: str, now: datetime) -> datetime:
     return end
 
 
-def write(path: Path, content: bytes) -> None:
-    """For its owner only, beside and then renamed: a reader sees the old file or the new one, never half."""
-    beside = path.with_name(path.name + f".{os.getpid()}")
-    try:
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Makes the folder where it is missing, and keeps others from changing the file meanwhile.
+
+    Raises TokenFileInvalid, also for an OSError of the block.
+    """
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        beside.replace(path)
+        with whole_file.alone(path.parent):
+            yield
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replaces the file as a whole; raises TokenFileInvalid."""
+    with _told(path):
+        whole_file.replace(path, content)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise TokenFileInvalid(f"cannot write {path}: {error.strerror}") from error
+        raise TokenFileInvalid(f"cannot read or write {path}: {error.strerror}") from error
 
 
 def _append(path: Path, entry: Entry) -> None:
-    kept = read(path) if path.exists() else []
-    if entry.key in {other.key for other in kept}:
-        raise TokenFileInvalid(f"{path} has an entry of this principal; revoke it first")
-    write(path, _lines([*kept, entry]))
+    with alone(path):
+        kept = read(path) if path.exists() else []
+        if entry.key in {other.key for other in kept}:
+            raise TokenFileInvalid(f"{path} has an entry of this principal; revoke it first")
+        write(path, _lines([*kept, entry]))
 
 
 def _made(

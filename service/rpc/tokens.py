@@ -1,5 +1,6 @@
 """Credentials from the token file, which may change while the service runs, and the one token of a trial."""
 
+import math
 import secrets
 import time
 from pathlib import Path
@@ -10,18 +11,24 @@ from service.rpc import token_file
 from service.rpc.auth import SCOPES, Peer, Principal
 from service.rpc.certificates import identity
 from service.rpc.token_file import TokenFileInvalid, digest
+from service.rpc.whole_file import stamp
 
 _LOOK_AGAIN_SECONDS = 1.0
 
 
 class Tokens:
-    """Credentials from a file that is read again when it has changed. A broken one keeps the last good."""
+    """Credentials from a file that is read again when it has changed. A broken one keeps the last good.
+
+    What could not be read is tried again: its cause may go and leave no trace on the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = _stamp(path)
-        self._looked = float("-inf")
+        self._seen = stamp(path)
+        self._looked = -math.inf
         self._principals = _read(path)
+        self._failure: tuple[object, str] | None = None
+        self._again_at = math.inf
 
     def principal(self, token: str) -> Principal | None:
         found = self._known(digest(token))
@@ -44,16 +51,23 @@ class Tokens:
 
     def _refresh(self) -> None:
         self._looked = time.monotonic()
-        stamp = _stamp(self._path)
-        if stamp == self._seen:
+        found = stamp(self._path)
+        # Not at each look: unknown tokens cost no reading of a broken file.
+        if found == self._seen and self._looked < self._again_at:
             return
-        self._seen = stamp
+        self._seen = found
         try:
             self._principals = _read(self._path)
         except TokenFileInvalid as error:
-            reloads.failed("tokens", str(error))
+            self._failed((found, str(error)))
         else:
+            self._failure, self._again_at = None, math.inf
             reloads.succeeded("tokens")
+
+    def _failed(self, failure: tuple[object, str]) -> None:
+        if failure != self._failure:
+            reloads.failed("tokens", failure[1])
+        self._failure, self._again_at = failure, self._looked + _LOOK_AGAIN_SECONDS
 
 
 class OneToken:
@@ -73,18 +87,12 @@ class OneToken:
 def dev_token(data_dir: Path) -> str:
     """The token kept in the data directory, made at the first call; raises TokenFileInvalid."""
     path = data_dir / "dev-token"
-    if not path.exists():
-        token_file.write(path, token_file.new_token().encode())
-    return path.read_text().strip()
+    with token_file.alone(path):
+        if not path.exists():
+            token_file.write(path, token_file.new_token().encode())
+        token = path.read_text(errors="replace").strip()
+    return token
 
 
 def _read(path: Path) -> dict[str, Principal]:
     return {entry.key: entry.as_principal() for entry in token_file.read(path)}
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

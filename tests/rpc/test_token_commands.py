@@ -120,6 +120,19 @@ def test_token_add_refuses_what_no_call_could_use(tmp_path: Path, account: str, 
     assert not file.exists()
 
 
+@pytest.mark.parametrize("place", ["tokens.jsonl/tokens.jsonl", "x" * 300, "."])
+@pytest.mark.parametrize("words", [("add", "--account", "a"), ("list",), ("revoke", "0" * 12)])
+def test_a_place_that_can_hold_no_token_file_is_told(
+    tmp_path: Path, words: tuple[str, ...], place: str
+) -> None:
+    """Below a file, with too long a name, or a folder: one sentence with the path."""
+    (tmp_path / "tokens.jsonl").touch()
+    run = command("token", *words, "--tokens", tmp_path / place)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert str(tmp_path / place) in run.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
