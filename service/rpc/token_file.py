@@ -19,7 +19,9 @@ import orjson
 from service.rpc import whole_file
 from service.rpc.auth import ANY_ACCOUNT, SCOPES, Principal, is_account
 
+_MEMBERS = frozenset({"sha256", "principal", "account", "scopes", "created_at", "expires_at"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TOKEN = re.compile(r"cs_[A-Za-z0-9_-]{43}")
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -68,6 +70,11 @@ class Entry:
 
 def new_token() -> str:
     return "cs_" + secrets.token_urlsafe(32)
+
+
+def is_token(text: str) -> bool:
+    """Whether it looks as those that are made here, and so cannot be guessed."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def digest(token: str) -> str:
@@ -195,6 +202,8 @@ def _made(
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
+    for name in sorted(fields.keys() - _MEMBERS):
+        raise TokenFileInvalid(f"an entry has no member {name!a:.64}")
     account = fields["account"]
     accounts = [account] if isinstance(account, str) else account
     expires_at = fields.get("expires_at")

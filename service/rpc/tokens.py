@@ -91,6 +91,8 @@ def dev_token(data_dir: Path) -> str:
         if not path.exists():
             token_file.write(path, token_file.new_token().encode())
         token = path.read_text(errors="replace").strip()
+    if not token_file.is_token(token):
+        raise TokenFileInvalid(f"{path} holds no token of ours; remove it, and a new one is made")
     return token
 
 

@@ -166,6 +166,7 @@ async def test_a_revoked_token_is_refused_soon(own: tuple[Path, str, grpc.aio.Ch
         line(expires_at="soon"),
         line(expires_at="2030-01-01T00:00:00"),
         line(expires_at=1893456000),
+        line(expires="2030-01-01T00:00:00Z"),
         line() + b"\n" + line(),
     ],
 )

@@ -222,3 +222,13 @@ def test_loopback_may_do_with_a_dev_token(host: str, tmp_path: Path) -> None:
         principal = found.principal(token)
         assert principal
         assert principal.accounts == {"demo"}
+
+
+@pytest.mark.parametrize("content", ["", "\n", "secret", "cs_short", "\0" * 46, "cs_" + "x" * 44])
+def test_a_dev_token_that_is_none_of_ours_is_refused(content: str, tmp_path: Path) -> None:
+    """An empty file would let everybody in: one sentence with the file, and without what is in it."""
+    (tmp_path / "dev-token").write_text(content)
+    refused = sentence({"address": "127.0.0.1:0", "data_dir": tmp_path})
+    assert refused
+    assert f"{tmp_path / 'dev-token'} holds no token of ours" in refused
+    assert not content.strip() or content not in refused

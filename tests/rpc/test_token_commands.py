@@ -133,6 +133,19 @@ def test_a_place_that_can_hold_no_token_file_is_told(
     assert str(tmp_path / place) in run.stderr
 
 
+def test_an_unknown_member_is_named_and_its_value_is_not(tmp_path: Path) -> None:
+    """`expires` for `expires_at` would be a token without an end."""
+    file = tmp_path / "tokens.jsonl"
+    token_file.add(file, "a", ("read",))
+    [entry] = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text(json.dumps(entry | {"expires": "2030-01-01T00:00:00Z"}))
+    run = command("token", "list", "--tokens", file)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert "line 1: an entry has no member 'expires'" in run.stderr
+    assert "2030" not in run.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
