@@ -78,6 +78,9 @@ class Caller(NamedTuple):
 class Credentials(Protocol):
     """Knows tokens and certificates."""
 
+    async def begin(self) -> None:
+        """Gets what the first call is judged by; takes a few seconds at most, and never fails."""
+
     def principal(self, token: str) -> Principal | None:
         """Whom the token stands for; None when it is unknown or expired. Raises KeysWanted."""
 

@@ -62,6 +62,11 @@ class Jwks:
         self._waiting = 0
         self._away = False
 
+    async def begin(self) -> None:
+        """Fetches the keys for the first time; returns as well when the issuer is away."""
+        self._fetch()
+        await self._wait()
+
     def key(self, kid: str) -> Key | None:
         if time.monotonic() - self._ended > _REFRESH_SECONDS:
             # What the issuer withdrew is to go, too. Nobody waits for it.

@@ -45,6 +45,10 @@ class Jwts:
         self._most = verified
         self._verified: dict[bytes, _Verified] = {}
 
+    async def begin(self) -> None:
+        """Fetches the keys of the issuer."""
+        await self._keys.begin()
+
     def principal(self, token: str) -> Principal | None:
         sha256 = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(sha256)

@@ -54,6 +54,9 @@ class Both:
         self._file = file
         self._jwts = jwts
 
+    async def begin(self) -> None:
+        await self._jwts.begin()
+
     def principal(self, token: str) -> auth.Principal | None:
         source: Jwts | Tokens = self._jwts if token.count(".") == 2 else self._file
         return source.principal(token)

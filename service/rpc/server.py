@@ -69,9 +69,10 @@ class Server:
         self.telemetry = Telemetry(self._why_not_ready)
         self._signers = Signers(self.store, config.token_keys)
         self._trail = _trail(config.audit_file)
+        self._credentials = credentials(config)
         self._boundary = Boundary(
             SERVICE,
-            credentials(config),
+            self._credentials,
             self.limits,
             config.stall_timeout,
             Onlookers(self.telemetry.tracing, Audit(self._trail, self._signers)),
@@ -94,7 +95,7 @@ class Server:
         if self._config.reflection:
             add_reflection(self._grpc, [SERVICE.full_name, "grpc.health.v1.Health"])
         await self.readiness.start()
-        await self.readiness.look()
+        await asyncio.gather(self.readiness.look(), self._credentials.begin())
         # Last, as it listens at once: on a shared port connections would come and wait.
         try:
             port = self._bind()

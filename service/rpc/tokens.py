@@ -30,6 +30,9 @@ class Tokens:
         self._failure: tuple[object, str] | None = None
         self._again_at = math.inf
 
+    async def begin(self) -> None:
+        """Nothing: the file has been read."""
+
     def principal(self, token: str) -> Principal | None:
         found = self._known(digest(token))
         return found if found and found.expires_at > time.time() else None
@@ -76,6 +79,9 @@ class OneToken:
     def __init__(self, token: str, account: str) -> None:
         self._sha256 = digest(token)
         self._principal = Principal("dev", frozenset({account}), frozenset(SCOPES))
+
+    async def begin(self) -> None:
+        """Nothing: the token is known."""
 
     def principal(self, token: str) -> Principal | None:
         return self._principal if secrets.compare_digest(digest(token), self._sha256) else None

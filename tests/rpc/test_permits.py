@@ -164,10 +164,11 @@ async def test_a_withdrawn_key_ends_a_running_export(
 ) -> None:
     """When the issuer does not publish the key any more that signed its token."""
     server, channel, _ = own
+    credentials: Any = server._credentials
     issuer.add_key("leaving")
+    credentials._jwts._keys._ended = float("-inf")
     async with exporting(channel, issuer.token("leaving", scope="export")) as call:
         del issuer.keys["leaving"]
-        credentials: Any = server._boundary._credentials
         credentials._jwts._keys._ended = float("-inf")
         found = await ending(server, call, time.time())
     assert (found.code, found.reason) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")

@@ -1,6 +1,9 @@
 """The service as it runs behind no proxy: workers with mTLS, and keys of JWTs fetched over TLS."""
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -21,6 +24,16 @@ def secure(process: ServiceProcess, trusted: bytes, pair: Pair) -> grpc.aio.Chan
     # A connection of its own, so that the next one may reach another worker.
     options = [("grpc.use_local_subchannel_pool", 1)]
     return grpc.aio.secure_channel(process.address, credentials, options)
+
+
+@asynccontextmanager
+async def started(folder: Path, *flags: str) -> AsyncIterator[ServiceProcess]:
+    """The service, while whose start this loop goes on: it asks an issuer that answers from here."""
+    process = ServiceProcess(folder, *flags)
+    await asyncio.to_thread(process.__enter__)
+    with ExitStack() as stack:
+        stack.push(process)
+        yield process
 
 
 async def test_workers_take_certificates_and_fetch_keys_over_tls(
@@ -51,7 +64,7 @@ async def test_workers_take_certificates_and_fetch_keys_over_tls(
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         else:
             monkeypatch.delenv("SSL_CERT_FILE")
-        with ServiceProcess(tmp_path / expected, *flags) as process:
+        async with started(tmp_path / expected, *flags) as process:
             for _ in range(6):
                 async with secure(process, authority.certificate, billing) as channel:
                     assert await outcome(channel) == "OK"
