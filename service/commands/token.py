@@ -18,8 +18,10 @@ def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.set_defaults(command=_add)
     account = "the account, or '*': any; several when repeated, of which x-account-id names one"
     add.add_argument("--account", required=True, action="append", help=account)
-    add.add_argument("--scopes", default=",".join(SCOPES), help="some of the default: %(default)s")
-    add.add_argument("--expires", help="after a span (90d, 12h, 30m) or at a time (2030-01-31T00:00:00Z)")
+    scopes = "what it may, separated by commas; without this flag everything: %(default)s"
+    add.add_argument("--scopes", default=",".join(SCOPES), help=scopes)
+    expires = "after a span (90d, 12h, 30m) or at a time (2030-01-31T00:00:00Z); without this flag never"
+    add.add_argument("--expires", help=expires)
     add.add_argument("--principal", help="a SPIFFE id or subject: no token, but certificates that name it")
     listing = commands.add_parser("list", help="show ids, accounts, scopes and expiry")
     listing.set_defaults(command=_list)

@@ -17,7 +17,7 @@ REASONS = [
 ]
 # Those of other programs, and those of one command only.
 OTHERS = {
-    "--account", "--build-arg", "--detach", "--for", "--force-recreate",
+    "--account", "--build-arg", "--detach", "--expires", "--for", "--force-recreate",
     "--from-file", "--from-literal", "--help", "--ignore-not-found", "--json",
     "--oplog", "--oplogReplay", "--profile", "--rm", "--scopes",
     "--service", "--timeout",

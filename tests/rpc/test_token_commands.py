@@ -120,6 +120,13 @@ def test_token_add_refuses_what_no_call_could_use(tmp_path: Path, account: str, 
     assert not file.exists()
 
 
+def test_token_add_says_what_a_token_without_flags_may() -> None:
+    """Everything, without an end: who asks for help is told."""
+    text = " ".join(command("token", "add", "--help").stdout.split())
+    assert f"without this flag everything: {','.join(SCOPES)}" in text
+    assert "without this flag never" in text
+
+
 @pytest.mark.parametrize("place", ["tokens.jsonl/tokens.jsonl", "x" * 300, "."])
 @pytest.mark.parametrize("words", [("add", "--account", "a"), ("list",), ("revoke", "0" * 12)])
 def test_a_place_that_can_hold_no_token_file_is_told(
