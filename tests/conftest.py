@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from pymongo import MongoClient
 
 from service import config as configuration
 from service.ops import logs
@@ -15,8 +16,11 @@ from service.rpc.auth import ANY_ACCOUNT, SCOPES
 from service.rpc.server import Server
 from service.storage import transcode
 from service.storage.mongod import EmbeddedMongod
+from service.storage.mongod_binary import choose
+from service.storage.mongod_process import direct, end, free_port, listens, spawn
 from service.storage.transcode import Transcoder
 from tests.client import Client
+from tests.process import eventually
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +56,29 @@ def mongodb_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     mongod.start()
     yield mongod.uri
     mongod.stop()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """A standalone mongod that asks for credentials, with a user `ann` who may only read; host and port."""
+    port = free_port()
+    (tmp_path / "db").mkdir()
+    child = spawn(choose(None, tmp_path / "lib"), tmp_path / "db", port, "--auth")
+    try:
+        eventually(lambda: listens(port), 30)
+        with direct(port) as client:
+            role = {
+                "createUser": "ann",
+                "pwd": "hunter2",
+                "roles": [{"role": "read", "db": "contactservice"}],
+            }
+            root = {"createUser": "root", "pwd": "hunter2", "roles": ["root"]}
+            client.admin.command(root)
+        with MongoClient("127.0.0.1", port, username="root", password="hunter2") as client:
+            client.admin.command(role)
+        yield f"127.0.0.1:{port}"
+    finally:
+        end(child, 0)
 
 
 @pytest.fixture(scope="session")

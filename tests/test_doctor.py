@@ -4,22 +4,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient
 
 from service import config as configuration
 from service.commands.doctor import examined
 from service.ops.findings import Finding
 from service.rpc import token_file
 from service.storage.examination import clock, topology, version
-from service.storage.mongod_binary import choose
-from service.storage.mongod_process import direct, end, free_port, listens, spawn
-from tests.process import eventually
 from tests.rpc.issuer import issuing
 from tests.rpc.pki import Authority
 from tests.rpc.serving import NOBODY_LISTENS
@@ -221,29 +217,6 @@ async def test_a_filled_collection_without_its_indexes(
     assert "contactservice migrate" in finding.advice
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[str]:
-    """A standalone mongod that asks for credentials, with a user `ann` who may only read; host and port."""
-    port = free_port()
-    (tmp_path / "db").mkdir()
-    child = spawn(choose(None, tmp_path / "lib"), tmp_path / "db", port, "--auth")
-    try:
-        eventually(lambda: listens(port), 30)
-        with direct(port) as client:
-            role = {
-                "createUser": "ann",
-                "pwd": "hunter2",
-                "roles": [{"role": "read", "db": "contactservice"}],
-            }
-            root = {"createUser": "root", "pwd": "hunter2", "roles": ["root"]}
-            client.admin.command(root)
-        with MongoClient("127.0.0.1", port, username="root", password="hunter2") as client:
-            client.admin.command(role)
-        yield f"127.0.0.1:{port}"
-    finally:
-        end(child, 0)
-
-
 async def test_a_standalone_and_a_user_who_may_only_read(guarded: str, tmp_path: Path) -> None:
     """No replica set, no right to write: two failures, each with its way out, and nothing was left."""
     uri = f"mongodb://ann:hunter2@{guarded}/"
@@ -258,7 +231,8 @@ async def test_a_standalone_and_a_user_who_may_only_read(guarded: str, tmp_path:
 async def test_a_database_that_does_not_know_us(guarded: str, tmp_path: Path) -> None:
     """Wrong credentials and none are told apart from a database that is away."""
     wrong = await one("database", mongodb_uri=f"mongodb://ann:wrong@{guarded}/", data_dir=tmp_path)
-    assert (wrong.state, wrong.sentence) == ("fail", "it does not take the credentials of --mongodb-uri")
+    assert wrong.state == "fail"
+    assert wrong.sentence.startswith("it does not take the credentials of --mongodb-uri")
     unnamed = await one("indexes", mongodb_uri=f"mongodb://{guarded}/", data_dir=tmp_path)
     assert (unnamed.state, unnamed.sentence) == (
         "fail",

@@ -6,10 +6,7 @@ import uvloop
 
 from service.commands.database import database
 from service.commands.options import add_settings, config_of
-from service.config import Config
-from service.storage.connection import connect
-from service.storage.gate import Gate
-from service.storage.store import Store
+from service.storage.migration import migrate
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,13 +20,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _migrate(options: argparse.Namespace) -> None:
     config = config_of(options)
     with database(config) as (uri, _):
-        made = uvloop.run(_migrated(config, uri))
+        made = uvloop.run(migrate(uri, config.database, config.store_timeout))
     print(f"made {', '.join(sorted(made))}" if made else "nothing to do: all indexes are there")
-
-
-async def _migrated(config: Config, uri: str) -> set[str]:
-    store = Store(connect(uri), config.database, Gate())
-    try:
-        return await store.migrate()
-    finally:
-        await store.close()

@@ -12,16 +12,15 @@ from typing import Any
 import pymongo
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import PyMongoError
 
 from service.ops.findings import Finding, fail, ok, warn
 from service.storage import indexes
 from service.storage.connection import connect
+from service.storage.explained import explained
 
 _OLDEST = (6, 0)
 _SKEW_WARNS, _SKEW_FAILS = 1.0, 30.0
-_NOT_ALLOWED, _BAD_CREDENTIALS = 13, 18
-_GRANT = "grant its user the role readWrite on the database"
 
 Check = Callable[[], Awaitable[Finding]]
 
@@ -45,7 +44,8 @@ async def _examined(
             hello = await client.admin.command("hello")
             built = (await client.admin.command("buildInfo"))["versionArray"]
     except PyMongoError as error:
-        return [_unreachable(error)]
+        sentence, advice = explained(error)
+        return [fail("database", f"{sentence}; nothing else of it was looked at", advice)]
     took = time.time() - began
     skew = began + took / 2 - hello["localTime"].replace(tzinfo=UTC).timestamp()
     checks: dict[str, Check] = {
@@ -132,37 +132,4 @@ async def _guarded(check: str, run: Check) -> Finding:
     try:
         return await run()
     except PyMongoError as error:
-        if isinstance(error, OperationFailure) and error.code == _NOT_ALLOWED:
-            return fail(check, "the user of the URI may not do that, or it names none", _GRANT)
-        return _failed(check, error)
-
-
-def _failed(check: str, error: PyMongoError) -> Finding:
-    # Without the driver's text, which may quote hosts and documents.
-    code = f", code {error.code}" if isinstance(error, OperationFailure) else ""
-    sentence = f"it was not done in time or refused ({type(error).__name__}{code})"
-    return fail(
-        check, sentence, "look whether a majority of the members is up, and at the log of the database"
-    )
-
-
-def _unreachable(error: PyMongoError) -> Finding:
-    if isinstance(error, OperationFailure) and error.code == _BAD_CREDENTIALS:
-        return fail(
-            "database", "it does not take the credentials of --mongodb-uri", "correct user and password"
-        )
-    if isinstance(error, OperationFailure) and error.code == _NOT_ALLOWED:
-        return fail("database", "it wants credentials that --mongodb-uri does not have", _GRANT)
-    if isinstance(error, ConfigurationError):
-        return fail("database", "--mongodb-uri does not fit it", "correct the options of the URI")
-    how = (
-        "nobody there can take writes"
-        if isinstance(error, ServerSelectionTimeoutError)
-        else "it did not answer"
-    )
-    sentence = f"{how} ({type(error).__name__}): what else there is of it was not looked at"
-    return fail(
-        "database",
-        sentence,
-        "see that it runs, and that host, port and replicaSet of --mongodb-uri are right",
-    )
+        return fail(check, *explained(error))

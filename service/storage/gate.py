@@ -64,10 +64,10 @@ class Gate:
         self._is_shut, self.refused = False, 0
         return result
 
-    async def run(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+    async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         """The operation's result. A caller cancelled while waiting for a slot has begun nothing."""
         await self._slot()
-        task = self._task(self._operated(operation, seconds or self.seconds))
+        task = self._task(self._operated(operation, self.seconds))
         if self.trace is None:
             return await asyncio.shield(task)
         with self.trace("operation"):

@@ -56,9 +56,8 @@ async def missing(database: AsyncDatabase[Any]) -> set[str]:
     }
 
 
-async def create(database: AsyncDatabase[Any]) -> set[str]:
-    """Makes what is missing, returns its names; raises CannotMigrate."""
-    lacking = await missing(database)
+async def create(database: AsyncDatabase[Any], lacking: set[str]) -> None:
+    """Makes those of these names; raises CannotMigrate."""
     for collection, models in WANTED.items():
         if wanted := [model for model in models if model.document["name"] in lacking]:
             try:
@@ -75,7 +74,6 @@ async def create(database: AsyncDatabase[Any]) -> set[str]:
                     f"{collection} has an index on the same keys or of the same name that differs; drop it, "
                     "then run `contactservice migrate` again"
                 ) from error
-    return lacking
 
 
 def _serves(model: IndexModel, found: Any) -> bool:

@@ -223,9 +223,12 @@ class Store:
 
     async def migrate(self) -> set[str]:
         """Makes all missing indexes, however long it takes; returns their names. Raises CannotMigrate."""
-        made = await self._gate.run(lambda: indexes.create(self._database), seconds=24 * 3600)
+        lacking = await self._gate.run(lambda: indexes.missing(self._database))
+        # Without a time of the driver's, which would wait as long for a database that has gone meanwhile.
+        making = self._gate.own(lambda: indexes.create(self._database, lacking), timed=False)
+        await asyncio.shield(making)
         self._missing = set()
-        return made
+        return lacking
 
     async def close(self) -> None:
         """Gives deletions under way back, waits as long as an operation may take, then closes the client."""
