@@ -10,19 +10,17 @@ from importlib.metadata import version
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from service.commands import config, doctor, health, migrate, serve, token
-from service.ops.workers import WorkerCannotServe, WorkersKilled
+from service.ops.workers import NotDrained, WorkerCannotServe
 from service.rpc.health_check import Unhealthy
-from service.storage.indexes import CannotMigrate
 from service.storage.mongod import MongodUnavailable
 
 _DISTRIBUTION = "contactservice-server"
 _EXPECTED = (
     *serve.EXPECTED_OF_A_WORKER,
-    CannotMigrate,
     MongodUnavailable,
+    NotDrained,
     Unhealthy,
     WorkerCannotServe,
-    WorkersKilled,
 )
 
 

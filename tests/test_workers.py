@@ -191,7 +191,7 @@ def test_a_second_signal_kills_workers_that_drain(
         eventually(lambda: process.log.count('"draining"') == 3)
         process.process.send_signal(signal.SIGTERM)
         assert process.process.wait(30) == 1
-        assert "2 of 2 workers were killed before they had drained" in process.log
+        assert "2 of 2 workers ended before they had drained" in process.log
         assert not any(map(alive, pids))
 
 
@@ -204,8 +204,12 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
         eventually(lambda: not any(map(alive, pids)), 2)
 
 
-async def test_sigterm_drains_all(tmp_path: Path) -> None:
-    """Exports under way at both workers come to their summary; then exit code 0, and nothing is left."""
+@pytest.mark.parametrize("group", [False, True], ids=["supervisor", "all"])
+async def test_sigterm_drains_all(group: bool, tmp_path: Path) -> None:
+    """Exports under way at both workers come to their summary; then exit code 0, and nothing is left.
+
+    Also when all are asked to end, as by systemd: workers drain already when their supervisor asks them to.
+    """
     with Workers(tmp_path) as process:
         pids = children(process.process.pid)
         async with one_client_each(process, dev_token(tmp_path), None) as clients:
@@ -216,6 +220,10 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
             await store.close()
             exports = [aiter(client.export()) for client in clients.values()]
             assert [(await anext(export)).HasField("header") for export in exports] == [True, True]
+            if group:
+                for pid in clients:
+                    os.kill(pid, signal.SIGTERM)
+                eventually(lambda: process.log.count('"draining"') == 2)
             process.process.send_signal(signal.SIGTERM)
             eventually(lambda: process.log.count('"draining"') == 3)
             assert '"event":"call","method":"ExportContacts"' not in process.log

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pymongo import MongoClient
 
 from service.__main__ import main
+from service.storage.indexes import TERMS
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -62,6 +64,17 @@ def test_a_wrong_setting_is_one_sentence(
     code, [line] = sentence(*place, "--mongodb-uri", mongodb_uri, *setting)
     assert code == 1
     assert line.startswith(f"contactservice: {beginning}")
+
+
+def test_an_index_that_is_in_the_way_is_one_sentence(tmp_path: Path, mongodb_uri: str, account: str) -> None:
+    """What a worker finds when it first looks at its database ends the start, as that of one process."""
+    place = ("--address", "127.0.0.1:0", "--data-dir", str(tmp_path), "--log-level", "error")
+    with MongoClient(mongodb_uri) as client:
+        client[account]["contacts"].create_index([("terms", 1)], name=TERMS)
+        code, [line] = sentence(*place, "--mongodb-uri", mongodb_uri, "--database", account)
+        client.drop_database(account)
+    assert code == 1
+    assert line.startswith("contactservice: contacts has an index on the same keys or of the same name")
 
 
 def test_workers_are_of_our_code_wherever_they_start(tmp_path: Path, mongodb_uri: str) -> None:

@@ -28,6 +28,7 @@ from service.rpc.lifetime import serve
 from service.rpc.listening import Address, CannotServe
 from service.rpc.token_file import TokenFileInvalid
 from service.storage.connection import MongodbUriInvalid
+from service.storage.indexes import CannotMigrate
 from service.storage.linked_rows import LinkedFileInvalid
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ _DESCRIPTION = """Serves until SIGTERM or SIGINT. Then it is not ready at once, 
 seconds, ends those under way within --drain-timeout, and exits with 0; a second signal ends it at once,
 with 1. Each setting is also an environment variable (CONTACTSERVICE_ADDRESS) or a line of --config's file."""
 EXPECTED_OF_A_WORKER = (
+    CannotMigrate,
     CannotServe,
     ConfigInvalid,
     LinkedFileInvalid,
@@ -120,7 +122,7 @@ def _serve_as_worker(_: argparse.Namespace) -> None:
         config = configuration.load({})
         logs.configure(config.log_format, config.log_level, os.getpid())
         uri = config.mongodb_uri.get_secret_value() if config.mongodb_uri else ""
-        uvloop.run(serve(config, uri, lambda: None, lambda *_: tell(SERVING), shares_port=True))
+        uvloop.run(serve(config, uri, lambda: None, lambda *_: tell(SERVING), is_worker=True))
     except EXPECTED_OF_A_WORKER as error:
         # Told by the process that started this one, once for all workers.
         tell(str(error))

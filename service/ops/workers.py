@@ -24,8 +24,8 @@ class WorkerCannotServe(Exception):
     """At the start a worker ended before it served; the sentence is its own, where it said one."""
 
 
-class WorkersKilled(Exception):
-    """They were given no time to end, or took too much."""
+class NotDrained(Exception):
+    """Workers were killed, or failed, while they drained: calls under way were lost."""
 
 
 def tell(line: str) -> None:
@@ -52,6 +52,7 @@ class Workers:
         self._count = count
         self._grace = grace
         self._running: set[Process] = set()
+        self._serving: set[Process] = set()
         self._served = 0
         self._stopping = asyncio.Event()
 
@@ -62,8 +63,9 @@ class Workers:
     async def run(self, serving: Callable[[], object], look: Callable[[], object]) -> None:
         """Keeps them running until SIGTERM or SIGINT, then drains them; a second signal kills them.
 
-        `serving` is called once, when all serve, `look` every second. Raises WorkerCannotServe and
-        WorkersKilled, and what the two raise; no worker is left then.
+        Workers get SIGTERM from here, and may have got it before: it must not mean more to them the second
+        time. `serving` is called once, when all serve, `look` every second. Raises WorkerCannotServe and
+        NotDrained, and what the two raise; no worker is left then.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
@@ -73,11 +75,11 @@ class Workers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        killed = await self._drain()
+        lost = await self._drain()
         for task in ended:
             task.result()
-        if killed:
-            raise WorkersKilled(f"{killed} of {self._count} workers were killed before they had drained")
+        if lost:
+            raise NotDrained(f"{lost} of {self._count} workers ended before they had drained")
 
     async def _until_signalled(self) -> None:
         await self._stopping.wait()
@@ -85,7 +87,7 @@ class Workers:
     def _signalled(self) -> None:
         if self._stopping.is_set():
             log.warning("killing the workers")
-            self._kill()
+            self._send(signal.SIGKILL)
         else:
             log.info("draining")
             self._stopping.set()
@@ -103,11 +105,16 @@ class Workers:
             worker = await self._start()
             said = await _line(worker)
             if said == SERVING:
+                self._serving.add(worker)
                 self._served += 1
                 if self._served == self._count:
                     serving()
             how = _ending(await worker.wait(), said)
+            if self._stopping.is_set():
+                # It was asked to end, and how it did is looked at with the others.
+                return
             self._running.discard(worker)
+            self._serving.discard(worker)
             if self._served < self._count:
                 raise WorkerCannotServe(how)
             pause = pause_before(pause, clock() - started)
@@ -128,17 +135,21 @@ class Workers:
         return worker
 
     async def _drain(self) -> int:
-        for worker in self._running:
-            worker.terminate()
-        ends = [asyncio.create_task(worker.wait()) for worker in self._running]
-        if ends and (await asyncio.wait(ends, timeout=self._grace))[1]:
-            self._kill()
-        return (await asyncio.gather(*ends)).count(-signal.SIGKILL)
+        self._send(signal.SIGTERM)
+        ends = {worker: asyncio.create_task(worker.wait()) for worker in self._running}
+        if ends and (await asyncio.wait(ends.values(), timeout=self._grace))[1]:
+            self._send(signal.SIGKILL)
+        return sum([self._lost_calls(worker, await end) for worker, end in ends.items()])
 
-    def _kill(self) -> None:
+    def _lost_calls(self, worker: Process, code: int) -> bool:
+        # A signal that comes before it listens for one ends it at once, and nothing is lost.
+        return code != 0 and (worker in self._serving or code != -signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         for worker in self._running:
+            # One that has ended cannot be told.
             if worker.returncode is None:
-                worker.kill()
+                worker.send_signal(number)
 
 
 async def _line(worker: Process) -> str:

@@ -24,17 +24,18 @@ async def serve(
     revive: Revive,
     tell: Callable[[Address, str | None], object],
     *,
-    shares_port: bool = False,
+    is_worker: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
 
-    `revive` is called at each look at the database, `tell` once, when the service serves, with its address
-    and that of its ops port.
+    A worker shares its port, and drains to the end: who asks a whole group of processes to end asks it, and
+    so does its supervisor, which kills it when there is no more time. `revive` is called at each look at the
+    database, `tell` once, when the service serves, with its address and that of its ops port.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _signalled, stopping)
-    server = Server(config, mongodb_uri, revive, shares_port=shares_port)
+        asyncio.get_running_loop().add_signal_handler(number, _signalled, stopping, is_worker)
+    server = Server(config, mongodb_uri, revive, shares_port=is_worker)
     try:
         await server.start()
         ops_address = server.telemetry.ops_address
@@ -48,11 +49,12 @@ async def serve(
         await server.stop()
 
 
-def _signalled(stopping: asyncio.Event) -> None:
-    if stopping.is_set():
+def _signalled(stopping: asyncio.Event, is_worker: bool) -> None:
+    if not stopping.is_set():
+        log.info("draining")
+        stopping.set()
+    elif not is_worker:
         _end_at_once()
-    log.info("draining")
-    stopping.set()
 
 
 def _end_at_once() -> NoReturn:

@@ -16,29 +16,46 @@ from tests.process import eventually
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 
 SUPERVISOR = """
-import asyncio, os, sys
+import asyncio, os, pathlib, signal, sys
 from service.ops import logs
-from service.ops.workers import WorkerCannotServe, Workers, WorkersKilled
+from service.ops.workers import NotDrained, WorkerCannotServe, Workers
 logs.configure("console", "info")
 grace, *worker = sys.argv[1:]
 workers = Workers([sys.executable, "-c", *worker], os.environ, count=2, grace=float(grace))
+
+def look():
+    if not pathlib.Path(worker[-1], "doom").exists():
+        return
+    # They end, and are buried, before the loop can hear of it.
+    pids = workers.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    while any(pathlib.Path("/proc", str(pid)).exists() for pid in pids):
+        pass
+    raise WorkerCannotServe("all have ended")
+
 try:
-    asyncio.run(workers.run(lambda: print("all serve", flush=True), lambda: None))
-except (WorkerCannotServe, WorkersKilled) as error:
+    asyncio.run(workers.run(lambda: print("all serve", flush=True), look))
+except (WorkerCannotServe, NotDrained) as error:
     sys.exit(type(error).__name__ + ": " + str(error))
 """
 # Leaves its pid in the folder, and is of a kind.
 WORKER = """
 import os, pathlib, signal, sys
 kind, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-if kind == "stubborn":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signalled = {
+    "stubborn": signal.SIG_IGN,
+    "failing": lambda *_: sys.exit(7),
+    "starting": signal.SIG_DFL,
+}
+signal.signal(signal.SIGTERM, signalled.get(kind, lambda *_: sys.exit()))
 if kind == "refusing" or (folder / "refuse").exists():
     sys.exit(print("the file cannot be read") or 1)
 if kind == "broken":
     sys.exit(3)
 (folder / str(os.getpid())).touch()
-print("serving", flush=True)
+if kind != "starting":
+    print("serving", flush=True)
 while True:
     signal.pause()
 """
@@ -131,7 +148,27 @@ def test_workers_that_do_not_end_are_killed(signals: int, grace: float, tmp_path
         assert ("killing" if signals == 2 else "draining") in last
         code, last = supervisor.ends()
         assert code == 1
-        assert last == "WorkersKilled: 2 of 2 workers were killed before they had drained"
+        assert last == "NotDrained: 2 of 2 workers ended before they had drained"
+
+
+def test_a_worker_that_fails_while_it_drains_is_told(tmp_path: Path) -> None:
+    """What it had under way is lost, and no exit code of 0 says otherwise."""
+    with crew("failing", tmp_path) as supervisor:
+        supervisor.serves()
+        supervisor.terminate()
+        _, complained = supervisor.communicate(timeout=20)
+        assert supervisor.returncode == 1
+        assert "NotDrained: 2 of 2 workers ended before they had drained" in complained
+
+
+def test_a_worker_that_did_not_serve_yet_loses_nothing(tmp_path: Path) -> None:
+    """A signal during the start ends it before it can listen for one: exit code 0."""
+    with crew("starting", tmp_path) as supervisor:
+        eventually(lambda: len(supervisor.workers) == 2)
+        supervisor.terminate()
+        code, last = supervisor.ends()
+        assert code == 0
+        assert last.endswith("draining")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +179,14 @@ def test_workers_that_cannot_serve_end_the_start(kind: str, sentence: str, tmp_p
     """At the start the first one's sentence is the outcome: what is wrong for one is wrong for all."""
     with crew(kind, tmp_path) as supervisor:
         assert supervisor.ends() == (1, f"WorkerCannotServe: {sentence}")
+
+
+def test_workers_that_fail_together_have_one_sentence(tmp_path: Path) -> None:
+    """Those that have ended already when all are to end are not in the way of the sentence."""
+    with crew("doomed", tmp_path) as supervisor:
+        supervisor.serves()
+        (tmp_path / "doom").touch()
+        assert supervisor.ends() == (1, "WorkerCannotServe: all have ended")
 
 
 def test_a_worker_that_cannot_serve_later_is_no_end(tmp_path: Path) -> None:
