@@ -27,6 +27,20 @@ def _rate(text: str) -> str:
     return text
 
 
+def _database(name: str) -> str:
+    if not re.fullmatch(r"[^\s\x00-\x1f\x7f/\\.\"$*<>:|?]+", name) or len(name.encode()) > 63:
+        raise ValueError('expected 1 to 63 bytes without spaces and / \\ . " $ * < > : | ?')
+    if name in {"admin", "config", "local"}:
+        raise ValueError("admin, config and local are MongoDB's own, expected another name")
+    return name
+
+
+def _uri(uri: SecretStr) -> SecretStr:
+    if not uri.get_secret_value().strip():
+        raise ValueError("is empty; name a database, or take it away for a mongod of our own")
+    return uri
+
+
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -40,12 +54,14 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid")
 
     address: str = Field("127.0.0.1:50051", description="host:port to serve on; port 0 picks a free one")
-    mongodb_uri: SecretStr | None = Field(
+    mongodb_uri: Annotated[SecretStr, AfterValidator(_uri)] | None = Field(
         None,
         description="a MongoDB >= 6.0 replica set; without it a mongod of our own is started",
         validation_alias=AliasChoices(*variables("mongodb_uri"), "mongodb_uri"),
     )
-    database: str = Field("contactservice", description="name of the database")
+    database: Annotated[str, AfterValidator(_database)] = Field(
+        "contactservice", description="name of the database"
+    )
     data_dir: Path = Field(
         Path(".contactservice/data"), description="where the own mongod and the dev token live"
     )
@@ -178,17 +194,19 @@ def _text(value: Any) -> str:
 
 
 def _named_file(flag: Path | None) -> Path | None:
-    variable = os.environ.get(CONFIG_FILE)
-    file = flag or (Path(variable) if variable else None)
+    variable = next((name for name in os.environ if name.upper() == CONFIG_FILE), "")
+    named = os.environ.get(variable)
+    file = flag or (Path(named) if named else None)
     if file and not file.is_file():
-        raise ConfigInvalid(f"{'--config' if flag else CONFIG_FILE} names {file}, which is no file")
+        raise ConfigInvalid(f"{'--config' if flag else variable} names {file}, which is no file")
     return file
 
 
 def _check_environment() -> None:
     known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields} | {CONFIG_FILE}
     for name in os.environ:
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+        # They count in any case, as everywhere in the settings.
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             raise ConfigInvalid(f"{name} is no setting; known are {', '.join(sorted(known))}")
 
 
@@ -196,5 +214,8 @@ def _sentence(error: Any, sources: Sources) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{name}: is no setting (file {sources.file})"
-    source = sources.of("mongodb_uri" if name.upper().endswith(MONGODB_URI) else name)
-    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]} ({source})"
+    if name.upper().endswith(MONGODB_URI):
+        # By whichever of its variables it was looked for.
+        name = "mongodb_uri"
+    told = error["msg"].removeprefix("Value error, ")
+    return f"{name}: {told[:1].lower()}{told[1:]} ({sources.of(name)})"

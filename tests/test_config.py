@@ -47,11 +47,40 @@ def test_mongodb_uri_is_taken_from_its_usual_variable(monkeypatch: pytest.Monkey
     assert "hunter2" not in repr(settings)
 
 
-def test_an_unknown_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt setting is named, not ignored."""
-    monkeypatch.setenv("CONTACTSERVICE_ADRESS", "127.0.0.1:1")
-    with pytest.raises(ConfigInvalid, match="CONTACTSERVICE_ADRESS is no setting"):
+@pytest.mark.parametrize("name", ["CONTACTSERVICE_MONGODB_URI", "MONGODB_URI", "mongodb_uri"])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_variable_names_no_database(name: str, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that was not handed over starts no database of our own, and is not passed over for another."""
+    monkeypatch.setenv(name, empty)
+    if name == "CONTACTSERVICE_MONGODB_URI":
+        monkeypatch.setenv("MONGODB_URI", "mongodb://usual")
+    with pytest.raises(ConfigInvalid, match=rf"^mongodb_uri: is empty.* \(environment {name}\)$"):
         config.load({})
+
+
+def test_an_empty_flag_names_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does `--mongodb-uri "$UNSET"`, which would win over the environment."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://usual")
+    with pytest.raises(ConfigInvalid, match=r"^mongodb_uri: is empty.* \(flag --mongodb-uri\)$"):
+        config.load({"mongodb_uri": ""})
+
+
+@pytest.mark.parametrize("name", ["CONTACTSERVICE_ADRESS", "contactservice_adress", "Contactservice_Adress"])
+def test_an_unknown_variable_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt setting is named, not ignored, in whatever case it is written."""
+    monkeypatch.setenv(name, "127.0.0.1:1")
+    with pytest.raises(ConfigInvalid, match=f"{name} is no setting"):
+        config.load({})
+
+
+def test_a_variable_counts_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """That of a setting, and that which names the file of others."""
+    (tmp_path / "settings.toml").write_text('log_level = "error"\n')
+    monkeypatch.setenv("contactservice_config", str(tmp_path / "settings.toml"))
+    monkeypatch.setenv("contactservice_rate_calls", "1/s")
+    settings, sources = config.loaded({})
+    assert (settings.log_level, settings.rate_calls) == ("error", "1/s")
+    assert sources.of("rate_calls") == ("environment", "contactservice_rate_calls")
 
 
 def test_an_unknown_line_of_the_file_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,6 +158,10 @@ def test_a_wrong_value_is_told_with_its_source(monkeypatch: pytest.MonkeyPatch, 
         ("calls_in_flight", "0"),
         ("memory_limit", "half"),
         *(
+            ("database", name)
+            for name in ("", "a.b", "a b", "a/b", "$a", "a\0", "a\n", 64 * "a", 32 * "ä", "local")
+        ),
+        *(
             ("rate_calls", text)
             for text in ("", "100", "/s", "0/s", "-1/s", "1.5/s", "1/d", "1/s:", "1/s:0", "1/s\n")
         ),
@@ -138,6 +171,12 @@ def test_a_wrong_value_is_named_with_its_setting(name: str, value: str) -> None:
     """The sentence starts with the setting."""
     with pytest.raises(ConfigInvalid, match=f"^{name}: "):
         config.load({name: value})
+
+
+@pytest.mark.parametrize("name", [63 * "a", "contacts-2", "Kunden_ä"])
+def test_a_database_may_have_any_name_that_mongodb_takes(name: str) -> None:
+    """Up to 63 bytes, of any letters."""
+    assert config.load({"database": name}).database == name
 
 
 @pytest.mark.parametrize(("text", "found"), [("1024", 1024), ("512MiB", 512 * 2**20), ("2GB", 2 * 10**9)])

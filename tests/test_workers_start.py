@@ -51,6 +51,7 @@ def test_a_busy_port_is_one_sentence(shared: bool, tmp_path: Path) -> None:
         (("--token-keys", "/nowhere"), "--token-keys /nowhere: expected"),
         (("--mongodb-uri", "mongodb://"), "--mongodb-uri cannot be used"),
         (("--workers", "0"), "workers: "),
+        (("--database", "a.b"), "database: expected"),
         (("--ops-address", "9464"), "--ops-address 9464: expected host:port"),
         (("--audit-file", "/nowhere/audit"), "--audit-file /nowhere/audit cannot be written"),
         (("--ready-file", "/nowhere/ready"), "--ready-file /nowhere/ready cannot be written"),
