@@ -21,6 +21,7 @@ from tests.rpc.pki import Authority
 from tests.rpc.serving import NOBODY_LISTENS
 
 DAY = 24 * 60 * 60
+JWTS = {"jwt_issuer": "x", "jwt_audience": "y", "jwt_jwks_url": "https://issuer.example/keys"}
 
 
 async def found(check: str, now: float | None = None, **settings: Any) -> list[Finding]:
@@ -88,6 +89,12 @@ def test_a_failure_is_told_as_json_too(tokens: Path, any_token: str) -> None:  #
         ({"tls_cert": "/nowhere", "tls_key": "/nowhere"}, "--tls-cert /nowhere cannot be read"),
         ({"token_keys": "/nowhere"}, "--token-keys"),
         ({"jwt_issuer": "x"}, "--jwt-audience"),
+        ({**JWTS, "jwt_algorithms": "HS256"}, "--jwt-algorithms: expected some of"),
+        ({**JWTS, "jwt_jwks_url": "http://issuer.example/keys"}, "--jwt-jwks-url: expected https://"),
+        ({**JWTS, "jwt_jwks_url": "https://[issuer"}, "--jwt-jwks-url: expected https://"),
+        ({"ops_address": "9464"}, "--ops-address 9464: expected host:port"),
+        ({"audit_file": "/nowhere/audit"}, "--audit-file /nowhere/audit cannot be written: No such file"),
+        ({"audit_file": "/"}, "--audit-file / cannot be written: Is a directory"),
         ({"linked": "/nowhere"}, "/nowhere"),
     ],
 )
@@ -96,6 +103,22 @@ async def test_settings_that_stop_a_start(setting: dict[str, str], word: str, tm
     findings = await found("config", data_dir=tmp_path, **setting)
     assert {finding.state for finding in findings} == {"fail"}
     assert any(word in finding.sentence for finding in findings)
+
+
+async def test_an_audit_file_is_not_made(tmp_path: Path) -> None:
+    """One that may be made and one that is there are well, and stay as they were."""
+    (tmp_path / "old").write_text("a line\n")
+    for name in ("new", "old"):
+        assert (await one("config", data_dir=tmp_path, audit_file=tmp_path / name)).state == "ok"
+    assert [each.name for each in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "a line\n"
+
+
+async def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
+    """Whatever stands first: one run names everything that has to be mended."""
+    wrong = {"ops_address": "9464", "token_keys": "/nowhere", "tls_cert": "/nowhere", "data_dir": tmp_path}
+    flags = [finding.sentence.split()[0] for finding in await found("config", **wrong)]
+    assert flags == ["--tls-cert", "--token-keys", "--ops-address"]
 
 
 def test_a_setting_that_cannot_be_read_is_a_finding() -> None:

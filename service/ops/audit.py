@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from service.ops import logs
 from service.ops.lines import Line, LineFormatter, as_json
@@ -50,6 +51,16 @@ class Trail:
         if now - self._told >= _REMINDER_SECONDS:
             self._told = now
             log.error("the audit file cannot be written", extra={"error": error.strerror})
+
+
+def check(path: Path) -> None:
+    """Raises OSError when a Trail of the file would; makes none."""
+    try:
+        # A pipe that nobody reads is not waited for.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK))
+    except FileNotFoundError:
+        # It has no name on Linux, elsewhere for a moment.
+        TemporaryFile(dir=path.parent).close()
 
 
 class _Appended:

@@ -43,7 +43,7 @@ class Endpoints:
             path = worker_socket(Path(where.removeprefix(_FOLDER)), os.getpid())
             await web.UnixSite(self._runner, path).start()
             return where
-        host, number = _parsed(where)
+        host, number = parsed(where)
         try:
             await web.TCPSite(self._runner, host, number).start()
         except OSError as error:
@@ -68,9 +68,17 @@ class Endpoints:
         return web.Response(body=page, headers={"content-type": content_type})
 
 
+def parsed(where: str) -> tuple[str, int]:
+    """Host and port; raises OpsPortUnusable."""
+    host, colon, number = where.rpartition(":")
+    if not colon or not number.isdecimal() or int(number) > 65535:
+        raise OpsPortUnusable(f"--ops-address {where}: expected host:port")
+    return host.strip("[]") or "127.0.0.1", int(number)
+
+
 def check(where: str) -> None:
     """Raises OpsPortUnusable for what is no free host:port, before anything is started for nothing."""
-    host, number = _parsed(where)
+    host, number = parsed(where)
     try:
         port.bound(host, number).close()
     except OSError as error:
@@ -84,13 +92,6 @@ def for_workers(folder: Path) -> str:
 
 def worker_socket(folder: Path, pid: int) -> Path:
     return folder / str(pid)
-
-
-def _parsed(where: str) -> tuple[str, int]:
-    host, colon, number = where.rpartition(":")
-    if not colon or not number.isdecimal() or int(number) > 65535:
-        raise OpsPortUnusable(f"--ops-address {where}: expected host:port")
-    return host.strip("[]") or "127.0.0.1", int(number)
 
 
 def _taken(where: str) -> OpsPortUnusable:

@@ -1,11 +1,30 @@
 """The audit lines of calls: one when a write or a deletion has ended, two for a stream."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from service.domain.paging import TokenSigner
+from service.ops import audit
 from service.ops.audit import Trail
 from service.rpc.call import Call
+from service.rpc.listening import CannotServe
+
+
+def trail(file: Path | None) -> Trail:
+    """The lines of this process, in --audit-file where there is one; raises CannotServe."""
+    try:
+        return Trail(file)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def check(file: Path) -> None:
+    """Raises CannotServe where `trail` would, and makes no file."""
+    try:
+        audit.check(file)
+    except OSError as error:
+        raise _unwritable(file, error) from error
 
 
 class Audit:
@@ -26,3 +45,7 @@ class Audit:
 
     def end(self, call: Call) -> None:
         self._trail.write(call.audit_end)
+
+
+def _unwritable(file: Path | None, error: OSError) -> CannotServe:
+    return CannotServe(f"--audit-file {file} cannot be written: {error.strerror}")

@@ -1,12 +1,15 @@
 """A look at what the listener needs: settings that go together, certificates, tokens, keys of an issuer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from service.config import Config
+from service.ops import endpoints
+from service.ops.endpoints import OpsPortUnusable
 from service.ops.findings import Finding, fail, ok, warn
-from service.rpc import jwks, listening, signers, token_file
+from service.rpc import audit, jwks, listening, signers, token_file
 from service.rpc.certificates import CertificatesInvalid, expiry
 from service.rpc.listening import CannotServe
 from service.rpc.token_file import Entry, TokenFileInvalid
@@ -18,15 +21,7 @@ _SETTINGS = "see `contactservice config show` for what is set, and where"
 
 def settings(config: Config) -> list[Finding]:
     """What stops a start, before anything is asked of the network."""
-    sentences = []
-    try:
-        sentences += listening.refusals(config)
-        if config.token_keys:
-            signers.keys(config.token_keys)
-        if not sentences:
-            listening.certificates(config)
-    except CannotServe as error:
-        sentences.append(str(error))
+    sentences = [*_sentences(config)]
     if not sentences:
         return [ok("config", "the settings go together")]
     return [fail("config", sentence, _SETTINGS) for sentence in sentences]
@@ -52,6 +47,31 @@ async def auth(config: Config, now: float) -> list[Finding]:
         sentence = "one token for trials, in the data directory"
         findings.append(warn("auth", sentence, "name who may call with --tokens or --jwt-issuer"))
     return findings
+
+
+def _sentences(config: Config) -> list[str]:
+    try:
+        sentences = listening.refusals(config)
+    except CannotServe as error:
+        sentences = [str(error)]
+    checks: list[Callable[[], object]] = []
+    if not sentences:
+        checks.append(partial(listening.certificates, config))
+    if config.token_keys:
+        checks.append(partial(signers.keys, config.token_keys))
+    if config.audit_file:
+        checks.append(partial(audit.check, config.audit_file))
+    if config.ops_address:
+        checks.append(partial(endpoints.parsed, config.ops_address))
+    return sentences + [told for told in map(_told, checks) if told]
+
+
+def _told(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except (CannotServe, OpsPortUnusable) as error:
+        return str(error)
+    return None
 
 
 def _without_tls(config: Config) -> Finding:

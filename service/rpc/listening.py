@@ -91,7 +91,7 @@ def certificates(config: Config) -> Certificates | None:
 
 def refusals(config: Config) -> list[str]:
     """Why a service with these settings does not start: what is incomplete, and what is unsafe."""
-    return [*_incomplete(config), *_unsafe(config)]
+    return [*_incomplete(config), *_unsafe(config), *_unusable_jwts(config)]
 
 
 def _incomplete(config: Config) -> Iterator[str]:
@@ -125,25 +125,35 @@ def _unsafe(config: Config) -> Iterator[str]:
         yield f"{address} is not loopback; name who may call with --tokens or --jwt-issuer"
 
 
+def _unusable_jwts(config: Config) -> Iterator[str]:
+    if not config.jwt_issuer:
+        return
+    if not _algorithms(config) or not _algorithms(config) <= ALGORITHMS:
+        yield f"--jwt-algorithms: expected some of {','.join(sorted(ALGORITHMS))}"
+    if config.jwt_jwks_url and not _may_name_keys(config.jwt_jwks_url):
+        yield "--jwt-jwks-url: expected https://, http:// on loopback, or file:// with a path"
+
+
 def _jwts(config: Config) -> Jwts:
-    algorithms = frozenset(config.jwt_algorithms.replace(",", " ").split())
-    if not algorithms or not algorithms <= ALGORITHMS:
-        raise CannotServe(f"--jwt-algorithms: expected some of {','.join(sorted(ALGORITHMS))}")
-    url = config.jwt_jwks_url or ""
-    if not _may_name_keys(url):
-        raise CannotServe("--jwt-jwks-url: expected https://, http:// on loopback, or file:// with a path")
     terms = Terms(
         issuer=config.jwt_issuer or "",
         audience=config.jwt_audience or "",
-        algorithms=algorithms,
+        algorithms=_algorithms(config),
         account_claim=config.jwt_account_claim,
         scopes_claim=config.jwt_scopes_claim,
     )
-    return Jwts(terms, Jwks(url))
+    return Jwts(terms, Jwks(config.jwt_jwks_url or ""))
+
+
+def _algorithms(config: Config) -> frozenset[str]:
+    return frozenset(config.jwt_algorithms.replace(",", " ").split())
 
 
 def _may_name_keys(url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     host = parts.hostname or ""
     if parts.scheme == "file":
         return not host and Path(parts.path).is_file()

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -13,10 +12,9 @@ from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
 from service.domain.deletion import Rules
 from service.ops import memory
-from service.ops.audit import Trail
 from service.ops.metrics import Metrics
 from service.rpc import accepting
-from service.rpc.audit import Audit
+from service.rpc.audit import Audit, trail
 from service.rpc.boundary import Boundary, Onlookers
 from service.rpc.health import Readiness, Revive
 from service.rpc.limits import Limits, buckets
@@ -68,7 +66,7 @@ class Server:
         self.certificates = certificates(config)
         self.telemetry = Telemetry(self._why_not_ready)
         self._signers = Signers(self.store, config.token_keys)
-        self._trail = _trail(config.audit_file)
+        self._trail = trail(config.audit_file)
         self._credentials = credentials(config)
         self._boundary = Boundary(
             SERVICE,
@@ -152,13 +150,6 @@ class Server:
 
 def taken(address: Address) -> str:
     return f"{address} cannot be bound, another process may have it; choose another with --address"
-
-
-def _trail(file: Path | None) -> Trail:
-    try:
-        return Trail(file)
-    except OSError as error:
-        raise CannotServe(f"--audit-file {file} cannot be written: {error.strerror}") from error
 
 
 def check_grpc() -> None:
