@@ -40,6 +40,7 @@ FAMILIES: Mapping[str, Family] = {
     "grpc_server_msg_sent_total": Family("counter", "Messages sent in calls.", _CALL),
     "contactservice_calls_in_flight": Family("gauge", "Calls under way."),
     "contactservice_refusals_total": Family("counter", "Calls refused before any work.", ("reason",)),
+    "contactservice_limit_refusals_total": Family("counter", "Calls refused by a limit.", ("limit",)),
     "contactservice_ensures_total": Family("counter", "EnsureContact: created or found.", ("outcome",)),
     "contactservice_export_rows_total": Family("counter", "Contacts sent by exports."),
     "contactservice_export_bytes_total": Family("counter", "Bytes of messages sent by exports."),

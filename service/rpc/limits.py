@@ -15,6 +15,11 @@ from service.rpc.call import Method
 from service.rpc.slots import Slots
 
 CALLS, DELETES, EXPORTS = "calls", "deletes", "exports"
+# As refusals are counted; docs/limits.md explains each, and a test compares.
+LIMITS = (
+    *("in_flight", "in_flight_of_account", "export_slots", "memory"),
+    *("rate_calls", "rate_deletes", "rate_exports"),
+)
 # What a call counts as, besides a call.
 _KINDS = {"DeleteContact": DELETES, "ExportContacts": EXPORTS}
 # Long against a call and short for who waits: the calls under way are replaced several times in between.
@@ -25,7 +30,7 @@ Leave = Callable[[], None]
 
 
 class Limits:
-    """Rates, calls in flight, export slots and memory. `refusals` counts what was refused, by its limit."""
+    """Rates, calls in flight, export slots and memory. `refusals` counts what was refused, by LIMITS."""
 
     def __init__(
         self,
@@ -36,7 +41,7 @@ class Limits:
         memory: MemoryGuard,
     ) -> None:
         self.in_flight = 0
-        self.refusals: Counter[str] = Counter()
+        self.refusals = Counter(dict.fromkeys(LIMITS, 0))
         self._most = in_flight
         self._most_of_account = in_flight_of_account
         self._of_account: dict[str, int] = {}

@@ -134,7 +134,9 @@ class Server:
         self._trail.close()
 
     def _show(self, metrics: Metrics) -> None:
-        self.telemetry.show(self._boundary, self.store, self.readiness, native=transcode.IS_NATIVE)
+        self.telemetry.show(
+            self._boundary, self.limits, self.store, self.readiness, native=transcode.IS_NATIVE
+        )
         metrics.read("contactservice_memory_limit_bytes", lambda: self.memory.limit)
         if certificates := self.certificates:
             metrics.read("contactservice_certificate_expires_seconds", lambda: certificates.expires_at)

@@ -12,6 +12,7 @@ from service.ops.lag import LoopLag
 from service.ops.metrics import Histogram, Metrics, of_sizes
 from service.rpc.boundary import Boundary
 from service.rpc.health import Readiness
+from service.rpc.limits import Limits
 from service.storage.store import Store
 
 # Half a millisecond is a get; five seconds are the end of an operation's time.
@@ -30,8 +31,11 @@ class Telemetry:
         self._lag = LoopLag()
         self._endpoints = Endpoints(self._why_not, self._page)
 
-    def show(self, boundary: Boundary, store: Store, readiness: Readiness, *, native: bool) -> None:
+    def show(
+        self, boundary: Boundary, limits: Limits, store: Store, readiness: Readiness, *, native: bool
+    ) -> None:
         _show_calls(self.metrics, boundary)
+        self.metrics.read_each("contactservice_limit_refusals_total", limits.refusals)
         _show_store(self.metrics, store, readiness)
         _show_process(self.metrics, self._lag, native=native)
         if self.tracing:

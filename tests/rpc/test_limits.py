@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,12 +17,14 @@ from pymongo import AsyncMongoClient
 from service.domain.errors import RateLimited
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
+from service.rpc.limits import LIMITS
 from service.rpc.server import Server
 from tests.client import Client, request
 from tests.commands import Commands
 from tests.people import fill
 from tests.rpc.refusal import Refusal, ended, refusal
 from tests.rpc.serving import serving
+from tests.scrape import samples
 
 Limited: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[Server, Client]]]
 
@@ -81,7 +84,7 @@ async def test_an_account_above_its_rate_is_told_when_to_come_back(
         assert 50_000 < await pushback(client, "ListContacts") <= math.ceil(wait_of(answer) * 1000)
         async with grpc.aio.insecure_channel(str(server.address)) as channel:
             await Client(channel, any_token, other).list()
-        assert server.limits.refusals == {"rate_calls": 2}
+        assert +server.limits.refusals == {"rate_calls": 2}
 
 
 async def test_who_waits_as_told_is_served(limited: Limited) -> None:
@@ -109,7 +112,7 @@ async def test_deletions_have_a_rate_of_their_own(limited: Limited) -> None:
         first, second = [await client.create() for _ in range(2)]
         await client.call("DeleteContact", id=first.id)
         answer = await refused(client, "DeleteContact", id=second.id)
-        assert (answer.reason, server.limits.refusals) == ("RATE_LIMITED", {"rate_deletes": 1})
+        assert (answer.reason, +server.limits.refusals) == ("RATE_LIMITED", {"rate_deletes": 1})
         assert await client.get(second.id) == second
 
 
@@ -122,7 +125,7 @@ async def test_starts_of_exports_have_a_rate_of_their_own(limited: Limited) -> N
         answer = await refusal(client.export())
         assert answer.reason == "RATE_LIMITED"
         assert 1700 < wait_of(answer) <= 1800
-        assert (server.export_slots.taken, server.limits.refusals) == (0, {"rate_exports": 1})
+        assert (server.export_slots.taken, +server.limits.refusals) == (0, {"rate_exports": 1})
         await client.list()
 
 
@@ -138,7 +141,7 @@ async def test_a_start_without_a_slot_is_not_counted_as_one(limited: Limited, ac
         await until(lambda: not server.export_slots.taken)
         async for _ in client.export():
             pass
-        assert server.limits.refusals == {"export_slots": 3}
+        assert +server.limits.refusals == {"export_slots": 3}
 
 
 async def test_a_rate_is_checked_before_scopes_and_fields(
@@ -193,7 +196,7 @@ async def test_a_full_process_refuses_all_but_health(limited: Limited, account: 
                 assert 0 < wait_of(answer) <= 1
             async with grpc.aio.insecure_channel(str(server.address)) as channel:
                 assert await is_alive(channel)
-            assert (server.limits.in_flight, server.limits.refusals) == (1, {"in_flight": 2})
+            assert (server.limits.in_flight, +server.limits.refusals) == (1, {"in_flight": 2})
         await client.list()
 
 
@@ -206,7 +209,7 @@ async def test_an_account_that_fills_its_part_leaves_room_to_others(
             assert wait_of(await refused(client, "ListContacts")) <= 1
             stranger = [client.metadata[0], ("x-account-id", other)]
             await client.stub.ListContacts(request("ListContacts"), metadata=stranger, timeout=20)
-        assert server.limits.refusals == {"in_flight_of_account": 1}
+        assert +server.limits.refusals == {"in_flight_of_account": 1}
         for _ in range(3):
             await client.list()
 
@@ -245,7 +248,7 @@ async def test_a_process_near_its_memory_limit_takes_less(
                 await ended(call)
         async with grpc.aio.insecure_channel(str(server.address)) as channel:
             assert await is_alive(channel)
-        assert server.limits.refusals == ({"memory": bool(listing) + bool(exporting)} if exporting else {})
+        assert +server.limits.refusals == ({"memory": bool(listing) + bool(exporting)} if exporting else {})
 
 
 def near(memory: MemoryGuard, share: float) -> None:
@@ -285,3 +288,25 @@ async def test_a_refusal_asks_the_database_nothing(
             assert (await refused(client, "DeleteContact", id="nonsense")).code == "RESOURCE_EXHAUSTED"
             assert (await refusal(client.export())).code == "RESOURCE_EXHAUSTED"
         assert (len(commands.with_text(account)), sum(server.limits.refusals.values())) == (before, 20)
+
+
+async def test_refusals_are_shown_by_their_limit(limited: Limited) -> None:
+    """Every limit is on the page from the start, so that the first refusal by it is seen as growth."""
+    async with limited(rate_calls="1/h", ops_address="127.0.0.1:0") as (server, client):
+        at_first = await shown(server)
+        assert at_first == dict.fromkeys(LIMITS, 0)
+        await client.list()
+        for _ in range(2):
+            await refused(client, "ListContacts")
+        assert await shown(server) == at_first | {"rate_calls": 2}
+
+
+async def shown(server: Server) -> dict[str, float]:
+    page = await samples(server.telemetry.ops_address)
+    return {limit: page.of("contactservice_limit_refusals_total", limit) for limit in LIMITS}
+
+
+def test_each_limit_is_explained() -> None:
+    """The last column of docs/limits.md has the limits that refusals are counted by, and no others."""
+    text = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+    assert set(re.findall(r"\| `(\w+)` \|$", text, re.MULTILINE)) == set(LIMITS)

@@ -24,6 +24,7 @@ NAMES = [
     "grpc_server_msg_sent_total",
     "contactservice_calls_in_flight",
     "contactservice_refusals_total",
+    "contactservice_limit_refusals_total",
     "contactservice_ensures_total",
     "contactservice_export_rows_total",
     "contactservice_export_bytes_total",
