@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,14 @@ def test_stubs_work_with_protobuf_7() -> None:
     grpcio, protobuf = round_trip(Path(sys.executable))
     assert [grpcio, protobuf] == locked("run.txt", "grpcio", "protobuf")
     assert protobuf.startswith("7.")
+
+
+def test_the_server_asks_for_the_stubs_that_it_was_tested_with() -> None:
+    """It depends on the version of the client package that stands beside it, and on no other."""
+    files = (ROOT / "pyproject.toml", ROOT / "clients" / "python" / "pyproject.toml")
+    server, client = (tomllib.loads(file.read_text())["project"] for file in files)
+    wanted = [each for each in server["dependencies"] if re.match(r"contactservice\b", each)]
+    assert wanted == [f"{client['name']}=={client['version']}"]
 
 
 @pytest.mark.timeout(300)
