@@ -6,19 +6,18 @@
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bench import laboratory, load_generator
-from bench.figures import Figure, table
+from bench.figures import Figure
 from bench.laboratory import FULL, QUICK, Laboratory
-from bench.load_generator import NotAnswered
+from bench.load_generator import NotBuilt
 from bench.measures import attacks, busy, calls, exports, overload, pages, scale, sizes
+from bench.report import reported
 
 Measure = Callable[[Laboratory], list[Figure]]
 
@@ -49,43 +48,29 @@ WITHOUT_GO = {"start", "storage"}
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     names = options.measures or (IN_QUICK if options.quick else IN_FULL)
-    go = load_generator.find_go()
-    if go is None:
-        left_out = [name for name in names if name not in WITHOUT_GO]
-        names = [name for name in names if name in WITHOUT_GO]
-        print(f"NO GO ON THE PATH: without the load generator these are left out: {', '.join(left_out)}\n")
-    figures, failed = measured(names, QUICK if options.quick else FULL, go)
-    _show(figures, failed)
-    if options.json:
-        report = {"machine": laboratory.machine(), "figures": [asdict(each) for each in figures]}
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    sys.exit(bool(failed) or go is None)
-
-
-def measured(names: Sequence[str], pace: laboratory.Pace, go: str | None) -> tuple[list[Figure], list[str]]:
-    """The figures, and a sentence for each measure that failed."""
-    figures: list[Figure] = []
-    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="contactservice-bench-") as temporary:
         folder = Path(temporary)
-        binary = load_generator.build(go, folder / "load") if go else folder / "none"
-        with laboratory.opened(pace, folder, binary) as lab:
-            for name in names:
+        binary = folder / "load"
+        possible = equipped(names, binary)
+        with (
+            reported(options.json) as report,
+            laboratory.opened(QUICK if options.quick else FULL, folder, binary) as lab,
+        ):
+            for name in possible:
                 print(f"measuring {name} ...", file=sys.stderr)
-                try:
-                    figures += MEASURES[name](lab)
-                except (NotAnswered, subprocess.SubprocessError) as error:
-                    failed.append(f"{name}: {error}")
-    return figures, failed
+                report.take(name, partial(MEASURES[name], lab))
+    sys.exit(bool(report.failed) or len(possible) < len(names))
 
 
-def _show(figures: Sequence[Figure], failed: Sequence[str]) -> None:
-    facts = laboratory.machine()
-    print(f"{facts['cores']} cores of {facts['cpu']}, {facts['memory_mib']:,} MiB\n")
-    print(table(figures))
-    print("\nCPU: server/mongod/load generator. Ratios: medians over the rounds' pairs.")
-    for sentence in failed:
-        print(f"FAILED {sentence}")
+def equipped(names: Sequence[str], binary: Path) -> Sequence[str]:
+    """Builds the load generator; without it only some measures are possible, which is told."""
+    try:
+        load_generator.build(binary)
+    except NotBuilt as why:
+        left_out = ", ".join(name for name in names if name not in WITHOUT_GO)
+        print(f"{why}: without the load generator these are left out: {left_out}\n")
+        return [name for name in names if name in WITHOUT_GO]
+    return names
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -16,6 +16,10 @@ SERVICE = "/contactservice.v1.ContactService/"
 PATIENCE_SECONDS = 300
 
 
+class NotBuilt(Exception):
+    """There is no load generator, and why."""
+
+
 class NotAnswered(Exception):
     """Some call was not answered with OK and a message: its figures mean nothing."""
 
@@ -39,10 +43,14 @@ def find_go() -> str | None:
     return shutil.which("go") or (shutil.which("go", path=f"{beside}/bin") if beside else None)
 
 
-def build(go: str, target: Path) -> Path:
+def build(target: Path) -> Path:
     """Compiles the load generator; the Go module proxy is asked for the one module that it needs."""
+    go = find_go()
+    if go is None:
+        raise NotBuilt("NO GO ON THE PATH")
     source = Path(__file__).parent / "load"
-    subprocess.run([go, "build", "-o", str(target), "."], cwd=source, check=True)  # noqa: S603
+    if subprocess.run([go, "build", "-o", str(target), "."], cwd=source, check=False).returncode:  # noqa: S603
+        raise NotBuilt("GO COULD NOT BUILD THE LOAD GENERATOR, see above")
     return target
 
 
