@@ -129,8 +129,12 @@ async def good_calls(talk: Talk, canaries: Canaries) -> str:
     await client.update({"id": contact.id, **canaries.contact("changed")})
     for method in ("ListContacts", "ExportContacts"):
         await talk.say(method, filter=sought(canaries))
-    gone = await client.create(**canaries.contact("gone"))
-    await client.call("DeleteContact", id=gone.id)
+    await talk.say("CountContacts", filter=sought(canaries))
+    await talk.say("BatchGetContacts", ids=[contact.id])
+    await talk.say("BatchEnsureContacts", contacts=[canaries.contact("batched")])
+    for method, field in (("DeleteContact", "id"), ("BatchDeleteContacts", "ids")):
+        gone = await client.create(**canaries.contact("gone"))
+        await client.call(method, **{field: gone.id if field == "id" else [gone.id]})
     return contact.id
 
 
@@ -158,12 +162,15 @@ async def bad_calls(talk: Talk, canaries: Canaries, contact_id: str) -> None:
             await talk.say(method, contact={"id": contact_id, **wrong})
     await talk.say("CreateContact", request_id=canaries["longrequest"] * 20)
     await talk.say("EnsureContact", contact={"description": canaries["noidentity"]})
+    await talk.say("BatchEnsureContacts", contacts=[{"name": canaries["batchname"]}, long])
     for method in ("GetContact", "DeleteContact"):
         await talk.say(method, id=canaries["noid"])
+    for method in ("BatchGetContacts", "BatchDeleteContacts"):
+        await talk.say(method, ids=[canaries["noid"]])
     await talk.say("UpdateContact", contact={"id": contact_id}, update_mask=canaries["mask"])
     await talk.say("UpdateContact", contact={"id": contact_id, "etag": canaries["etag"], "name": "x"})
     await talk.say("DeleteContact", id=contact_id, etag=canaries["oldetag"])
-    for method in ("ListContacts", "ExportContacts"):
+    for method in ("ListContacts", "ExportContacts", "CountContacts"):
         await talk.say(method, filter={"metadata": {canaries["nullkey"]: None}})
         await talk.say(method, filter={"metadata_exists": [f"`{canaries['openpath']}"]})
         await talk.say(method, filter={"emails": [canaries["many"]] * 101})

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -223,8 +223,9 @@ def commented() -> Iterator[tuple[str, str]]:
 def elements(path: tuple[int, ...], scope: str, whole: Message) -> Iterator[tuple[tuple[int, ...], str]]:
     for field, parts in whole.ListFields():
         for index, part in enumerate(parts if field.name in PARTS else ()):
-            # `optional` makes a oneof of its own, with a name like _trusted, that stands in no source.
-            if not part.name.startswith("_"):
+            # `optional` makes a oneof named like _trusted, and a map a message: they are in no source.
+            is_map = isinstance(part, DescriptorProto) and part.options.map_entry
+            if not part.name.startswith("_") and not is_map:
                 here, name = (*path, field.number, index), f"{scope}.{part.name}"
                 yield here, name
                 yield from elements(here, name, part)

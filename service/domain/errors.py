@@ -5,8 +5,8 @@ ServiceError
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
 ├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, DeleteRestricted
-└── weather:       RateLimited, ExportSlotsFull, ReaderStalled, StoreTimeout, StoreUnavailable, ShuttingDown,
-                   Internal
+└── weather:       RateLimited, ExportSlotsFull, ResponseFull, ReaderStalled, StoreTimeout, StoreUnavailable,
+                   ShuttingDown, Internal
 """
 
 import math
@@ -173,6 +173,13 @@ class ExportSlotsFull(ServiceError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after=1.0)
+
+
+class ResponseFull(ServiceError):
+    code, reason = "RESOURCE_EXHAUSTED", "RESPONSE_FULL"
+
+    def __init__(self) -> None:
+        super().__init__("This response is full; ask for the item again.")
 
 
 class ReaderStalled(ServiceError):

@@ -1,6 +1,7 @@
-"""The audit lines of calls: one when a write or a deletion has ended, two for a stream."""
+"""The audit lines of calls: one when a write or a deletion has ended, or each of a batch, two for a stream."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ class Audit:
         self._trail.write(call.audit_start)
 
     def end(self, call: Call) -> None:
-        self._trail.write(call.audit_end)
+        """Of a batch that was answered only its items are told."""
+        for item in call.items:
+            self._trail.write(partial(call.audit_item, item))
+        if not call.method.is_batch or call.code != "OK":
+            self._trail.write(call.audit_end)
 
 
 def _unwritable(file: Path | None, error: OSError) -> CannotServe:

@@ -1,9 +1,14 @@
 """Which RPCs are audited, and which contacts their requests and answers name. Nothing of a person."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service.domain import ids
+from service.domain.errors import ServiceError
 
 # The id in the request of what is written or deleted; none where the answer has it, or there are many.
 NAMED: Mapping[str, Callable[[Any], str]] = {
@@ -12,6 +17,8 @@ NAMED: Mapping[str, Callable[[Any], str]] = {
     "UpdateContact": lambda request: str(request.contact.id),
     "DeleteContact": lambda request: str(request.id),
     "ExportContacts": lambda _: "",
+    "BatchEnsureContacts": lambda _: "",
+    "BatchDeleteContacts": lambda _: "",
 }
 
 
@@ -20,6 +27,38 @@ class Born(NamedTuple):
 
     answer: bytes
     contact_id: str | None
+
+
+@dataclass(slots=True)
+class Item:
+    """What became of one contact of a batch; `happened` is whether there is anything to tell."""
+
+    contact_id: str | None
+    code: str = "INTERNAL"
+    reason: str | None = "INTERNAL"
+    happened: bool = True
+
+
+# Of the batch that the current task works on.
+items: ContextVar[list[Item]] = ContextVar("items")
+
+
+@contextmanager
+def item(contact_id: str | None = None) -> Iterator[Item]:
+    """Around the work on one item of a batch: it is told in a line of its own, however it ends."""
+    told = Item(contact_id)
+    try:
+        yield told
+        told.code, told.reason = "OK", None
+    except ServiceError as error:
+        told.code, told.reason = error.code, error.reason
+        raise
+    except asyncio.CancelledError:
+        told.code, told.reason = "CANCELLED", None
+        raise
+    finally:
+        if told.happened:
+            items.get().append(told)
 
 
 def shown(contact_id: str | None) -> str | None:

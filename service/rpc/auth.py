@@ -21,12 +21,17 @@ RPC_SCOPES: Mapping[str, frozenset[str]] = {
     "DeleteContact": frozenset({"delete"}),
     "ListContacts": frozenset({"read"}),
     "ExportContacts": frozenset({"export"}),
+    "BatchGetContacts": frozenset({"read"}),
+    "BatchEnsureContacts": frozenset({"write"}),
+    "BatchDeleteContacts": frozenset({"delete"}),
+    "CountContacts": frozenset({"read"}),
 }
 
 # Supplying a fingerprint says who somebody is. (UpdateContact asks when it knows whether it changes.)
 _SUPPLIES_FINGERPRINT: Mapping[str, Callable[[Any], bool]] = {
     "CreateContact": lambda request: bool(request.contact.fingerprint),
     "EnsureContact": lambda request: bool(request.contact.fingerprint),
+    "BatchEnsureContacts": lambda request: any(contact.fingerprint for contact in request.contacts),
 }
 
 

@@ -216,8 +216,12 @@ class Boundary(grpc.aio.ServerInterceptor):
         call.release = self._limits.enter(method, account)
         auth.authorise(principal, method.name)
         request = method.parsed(raw)
+        self._limits.count_items(method, account, request)
         if method.audited:
             call.contact_id = audited.NAMED[method.name](request)
+            if method.is_batch:
+                call.items = []
+                audited.items.set(call.items)
         auth.authorise_request(principal, method.name, request)
         return request
 

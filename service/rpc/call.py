@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -34,6 +34,7 @@ class Method:
         self.streams: bool = descriptor.server_streaming
         self.counts = CallCounts(descriptor)
         self.audited = descriptor.name in audited.NAMED
+        self.is_batch = descriptor.name.startswith("Batch")
         self._request = GetMessageClass(descriptor.input_type)
         self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 
@@ -62,6 +63,7 @@ class Call:
         "code",
         "contact_id",
         "filter",
+        "items",
         "keys_fetched",
         "method",
         "principal",
@@ -80,6 +82,8 @@ class Call:
         self.audited = method.audited
         self.contact_id: str | None = None
         self.filter: str | None = None
+        # Of a batch what became of each, as far as that is known.
+        self.items: Sequence[audited.Item] = ()
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
@@ -123,6 +127,11 @@ class Call:
     def audit_start(self) -> Line:
         """The audit line of a stream that begins."""
         return Line(time.time(), "audit", self._facts({"phase": "start", "filter": self.filter}))
+
+    def audit_item(self, item: audited.Item) -> Line:
+        """The audit line of one contact of a batch."""
+        about = {"code": item.code, "reason": item.reason, "contact_id": audited.shown(item.contact_id)}
+        return Line(self._moment, "audit", self._facts(about))
 
     def audit_end(self) -> Line:
         """The audit line of a call that has ended."""

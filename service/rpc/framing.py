@@ -3,8 +3,11 @@
 A message is its fields one after the other, so the large one is framed by hand and the small ones follow.
 """
 
-from contactservice.v1 import export_pb2
-from contactservice.v1.contact_service_pb2 import EnsureContactResponse, ExportContactsResponse
+from contactservice.v1.contact_service_pb2 import (
+    EnsureContactResponse,
+    EnsureOutcome,
+    ExportContactsResponse,
+)
 from service.domain.contact import Contact
 from service.domain.encoding import Encoder
 from service.rpc import messages
@@ -13,6 +16,7 @@ _DELIMITED = 2
 
 # Of an EnsureContactResponse and a CreateContactResponse: `created`, when it is true.
 _CREATED = bytes((EnsureContactResponse.CREATED_FIELD_NUMBER << 3, True))
+_CREATED_OUTCOME = bytes((EnsureOutcome.CREATED_FIELD_NUMBER << 3, True))
 
 
 def data_message(texts: list[bytes], records: int, token: str) -> bytes:
@@ -30,6 +34,16 @@ def answer(element: bytes, *, created: bool = False) -> bytes:
     return element + _CREATED if created else element
 
 
+def element(message: bytes) -> bytes:
+    """A message as one of the first field of another: an outcome of a batch, a contact of a list."""
+    return _opening(1, len(message)) + message
+
+
+def ensured(element: bytes, *, created: bool) -> bytes:
+    """The EnsureOutcome with this element of a ContactList: in both the contact is field 1."""
+    return element + _CREATED_OUTCOME if created else element
+
+
 def contact_messages() -> Encoder:
     """Contacts as they are: each record is an element of a ContactList, and nothing stands between two."""
     return Encoder(
@@ -38,8 +52,7 @@ def contact_messages() -> Encoder:
 
 
 def contact_element(contact: Contact) -> bytes:
-    message = messages.contact(contact).SerializeToString()
-    return _opening(export_pb2.ContactList.CONTACTS_FIELD_NUMBER, len(message)) + message
+    return element(messages.contact(contact).SerializeToString())
 
 
 def _message(field: int, texts: list[bytes], records: int, token: str) -> bytes:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from service.domain.errors import ExportSlotsFull, RateLimited, ServiceError
 from service.domain.rates import Buckets, Rate
@@ -22,6 +23,12 @@ LIMITS = (
 )
 # What a call counts as, besides a call.
 _KINDS = {"DeleteContact": DELETES, "ExportContacts": EXPORTS}
+# What a batch has items of, and what each counts as, besides a call.
+_ITEMS: Mapping[str, tuple[str, str | None]] = {
+    "BatchGetContacts": ("ids", None),
+    "BatchEnsureContacts": ("contacts", None),
+    "BatchDeleteContacts": ("ids", DELETES),
+}
 # Long against a call and short for who waits: the calls under way are replaced several times in between.
 _ROOM_SECONDS = 0.2
 _MEMORY_SECONDS = 1.0
@@ -71,6 +78,17 @@ class Limits:
         if wait:
             error = RateLimited(f"The rate of {kind} of this account is used up.", wait)
             raise self._refused(f"rate_{kind}", error)
+
+    def count_items(self, method: Method, account: str, request: Any) -> None:
+        """A batch counts as many calls as it has items; raises RateLimited."""
+        if not self._buckets or method.name not in _ITEMS:
+            return
+        field, kind = _ITEMS[method.name]
+        items = len(getattr(request, field))
+        if items > 1:
+            self.take(account, CALLS, items - 1)
+        if kind and items:
+            self.take(account, kind, items)
 
     def _keep_rates(self, method: Method, account: str) -> None:
         self.take(account, CALLS)

@@ -79,6 +79,13 @@ def selection(
     return Selection(account, _contact_filter(account, request.filter), newest_first)
 
 
+def counted(account: str, request: contact_service_pb2.CountContactsRequest) -> tuple[Selection, int]:
+    """What to count, and where to end (0: nowhere); raises as `selection`."""
+    if request.max_count < 0:
+        raise InvalidField(Violation("max_count", "must not be negative"))
+    return Selection(account, _contact_filter(account, request.filter), newest_first=False), request.max_count
+
+
 def known_value(field: str, value: int, known: Sequence[int]) -> None:
     """Raises InvalidField for an enum value that this version of the interface does not have."""
     if value not in known:

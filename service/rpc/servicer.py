@@ -1,5 +1,6 @@
 """The RPCs: read the message, call the store, answer. Who may call and what goes wrong is the boundary's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
@@ -7,11 +8,12 @@ from typing import Any, TypeAlias
 import grpc
 
 from contactservice.v1 import contact_service_pb2 as pb
+from contactservice.v1.contact_pb2 import Contact
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
-from service.domain import validation
+from service.domain import limits, validation
 from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
-from service.rpc import exporting, framing, listing, messages
+from service.rpc import audited, batching, exporting, framing, listing, messages
 from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
 from service.rpc.outlet import Outlet
@@ -78,8 +80,62 @@ class Servicer(ContactServiceServicer):
             async for part in parts:
                 await context.write(part)
 
+    async def BatchGetContacts(self, request: pb.BatchGetContactsRequest, context: Context) -> Encoded:
+        account = current_account()
+
+        async def got(contact_id: str) -> bytes:
+            return self._element(await self._store.get(account, contact_id))
+
+        ids = batching.checked("ids", request.ids, limits.BATCH_IDS)
+        return await batching.answered(ids, got, _ungot)
+
+    async def BatchEnsureContacts(self, request: pb.BatchEnsureContactsRequest, context: Context) -> Encoded:
+        account = current_account()
+
+        async def ensured(contact: Contact) -> bytes:
+            with audited.item() as told:
+                stored, created = await self._store.ensure(account, messages.new_contact(contact))
+                told.contact_id, told.happened = stored.id, created
+            return framing.ensured(self._element(stored), created=created)
+
+        contacts = batching.checked("contacts", request.contacts, limits.BATCH_CONTACTS)
+        return await batching.answered(contacts, ensured, _ungot)
+
+    async def BatchDeleteContacts(self, request: pb.BatchDeleteContactsRequest, context: Context) -> Encoded:
+        account, clock = current_account(), asyncio.get_running_loop().time
+        answer_by = clock() + patience(context.time_remaining())
+
+        async def deleted(contact_id: str) -> bytes:
+            with audited.item(contact_id):
+                receipt = await self._store.delete(
+                    account,
+                    contact_id,
+                    allow_missing=request.allow_missing,
+                    patience=max(0.0, answer_by - clock()),
+                )
+            outcome = pb.DeleteOutcome(id=contact_id, receipt=messages.receipt(receipt) if receipt else None)
+            return outcome.SerializeToString()
+
+        ids = batching.checked("ids", request.ids, limits.BATCH_IDS)
+        return await batching.answered(ids, deleted, _undeleted)
+
+    async def CountContacts(
+        self, request: pb.CountContactsRequest, context: Context
+    ) -> pb.CountContactsResponse:
+        count, capped = await self._store.count(*messages.counted(current_account(), request))
+        return pb.CountContactsResponse(count=count, capped=capped)
+
     def _born(self, stored: StoredContact, created: bool) -> Born:
         return Born(framing.answer(self._element(stored), created=created), stored.id if created else None)
 
     def _element(self, stored: StoredContact) -> bytes:
         return self._store.record(stored, _ELEMENTS)
+
+
+# Also an EnsureOutcome: in both the error is field 2.
+def _ungot(_: object, error: pb.ItemError) -> bytes:
+    return pb.GetOutcome(error=error).SerializeToString()
+
+
+def _undeleted(contact_id: str, error: pb.ItemError) -> bytes:
+    return pb.DeleteOutcome(id=contact_id, error=error).SerializeToString()

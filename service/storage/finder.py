@@ -5,7 +5,7 @@ of which few contacts have both all of the first. Asked for at once, such a repl
 operation, and so would each repetition. Within a window the database walks so many contacts and no more.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -19,7 +19,7 @@ from service.storage.queries import Query, of_range, query
 from service.storage.replies import ask, is_empty
 
 # Walked in some 50 ms when they are in memory, and a hundredth of what a reply has time for.
-_WINDOW = 20_000
+WINDOW = 20_000
 
 
 class Finder:
@@ -31,13 +31,13 @@ class Finder:
         gate: Gate,
         selection: Selection,
         check: Callable[[str], None],
-        window: int = _WINDOW,
+        window: int | None = None,
     ) -> None:
         self._contacts = contacts
         self._gate = gate
         self._selection = selection
         self._check = check
-        self._window = window
+        self._window = window or WINDOW
         self._in_windows = False
 
     def walk_in_windows(self) -> None:
@@ -57,6 +57,22 @@ class Finder:
             if not end or not is_empty(cursor):
                 return cursor
             after = end
+
+    async def counts(self) -> AsyncGenerator[int, None]:
+        """How many match, in parts; what is found is not looked at again, so no term may take part."""
+        wanted = self._selection.filter
+        few = wanted.ids is not None or bool(wanted.fingerprints)
+        all_match = not few and wanted.updated_after is None and wanted.updated_before is None
+        after, end = "", "more"
+        while end:
+            end = "" if few else await self._end_of_window(after)
+            yield self._window if end and all_match else await self._count(query(self._selection, after, end))
+            after = end
+
+    async def _count(self, wanted: Query) -> int:
+        self._check(wanted.index)
+        hint = KEYS[wanted.index]
+        return await self._gate.run(lambda: self._contacts.count_documents(wanted.conditions, hint=hint))
 
     async def _asked(self, wanted: Query, count: int) -> bytes:
         self._check(wanted.index)

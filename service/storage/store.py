@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pymongo
@@ -38,7 +38,7 @@ from service.storage.transcode import Matches, Records, Transcoder
 
 __all__ = ["Store", "StoredContact"]
 
-_UNBOUNDED = 2**63 - 1
+_UNBOUNDED = 2**62
 # 160 bits.
 _RANDOM_CHARACTERS = 32
 _UNHURRIED_SECONDS = 10.0
@@ -177,6 +177,17 @@ class Store:
         matches, opened = _check(selection), self._transcoder.records
         return self._scan(selection, lambda reply: opened(reply, encoder, matches), after, limit)
 
+    async def count(self, selection: Selection, most: int = 0) -> tuple[int, bool]:
+        """How many contacts match, and whether more do: counting ends at `most`, unless that is 0."""
+        most = most or _UNBOUNDED
+        total = 0
+        async with aclosing(self._counts(selection, most + 1)) as parts:
+            async for part in parts:
+                total += part
+                if total > most:
+                    break
+        return min(total, most), total > most
+
     async def operation_time(self) -> int:
         """What a read that begins now sees is at least as new (seconds << 32 | increment; 0: not known).
 
@@ -256,6 +267,15 @@ class Store:
                 raise FingerprintTaken(taken.id) from error
             return False
         return result.matched_count == 1
+
+    async def _counts(self, selection: Selection, limit: int) -> AsyncGenerator[int, None]:
+        if not selection.filter.may_collide:
+            async for part in Finder(self._contacts, self._gate, selection, self._check_index).counts():
+                yield part
+            return
+        async with aclosing(self.scan(selection, limit=limit)) as slices:
+            async for contacts in slices:
+                yield len(contacts)
 
     def _scan(
         self, selection: Selection, opened: Callable[[Reply], Iterable[Part]], after: str, limit: int

@@ -75,6 +75,34 @@ async def test_what_was_only_found_is_no_line(trail: Trail) -> None:
     assert trail.lines() == []
 
 
+async def test_each_of_a_batch_has_a_line(trail: Trail) -> None:
+    """Who was created or deleted, and who could not be; who was only found is no line."""
+    known, _ = await trail.client.ensure(name="known")
+    trail.lines()
+    people: list[dict[str, Any]] = [{"name": "known"}, {"name": "new"}, {}]
+    answer = await trail.client.call("BatchEnsureContacts", contacts=people)
+    born, refused = sorted(trail.lines(), key=lambda line: line["code"], reverse=True)
+    assert born.keys() == COMMON | {"code", "contact_id"}
+    assert (born["code"], born["contact_id"]) == ("OK", answer.outcomes[1].contact.id)
+    assert (refused["code"], refused["reason"]) == ("INVALID_ARGUMENT", "NO_IDENTITY")
+    assert born["request_id"] == refused["request_id"]
+    await trail.client.call("BatchDeleteContacts", ids=[known.id, "not an id"])
+    lines = {
+        line.get("contact_id"): (line["method"], line["code"], line.get("reason")) for line in trail.lines()
+    }
+    assert lines == {
+        known.id: ("BatchDeleteContacts", "OK", None),
+        None: ("BatchDeleteContacts", "NOT_FOUND", "CONTACT_NOT_FOUND"),
+    }
+
+
+async def test_a_batch_that_is_refused_is_one_line(trail: Trail) -> None:
+    """With its reason, and without ids: nothing was done."""
+    await trail.client.failure("BatchDeleteContacts", ids=["x"] * 1001)
+    [line] = trail.lines()
+    assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+
+
 async def test_changes_and_deletions_name_their_contact(trail: Trail) -> None:
     """Each one line, with the id that the request names."""
     contact = await trail.client.create()

@@ -46,6 +46,10 @@ INVALID_UTF8 = {
     "UpdateContact": b"\x0a\x04\x0a\x02\xc0\x80",
     "ListContacts": b"\x0a\x04\x2a\x02\xc3\x28",
     "ExportContacts": b"\x0a\x04\x2a\x02\xc3\x28",
+    "BatchGetContacts": b"\x0a\x02\xc3\x28",
+    "BatchEnsureContacts": b"\x0a\x05\x22\x03\xed\xa0\x80",
+    "BatchDeleteContacts": b"\x0a\x02\xff\xfe",
+    "CountContacts": b"\x0a\x04\x2a\x02\xc3\x28",
 }
 
 

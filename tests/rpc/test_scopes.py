@@ -22,6 +22,10 @@ NEEDED: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "DeleteContact": ("delete", lambda contact_id: {"id": contact_id}),
     "ListContacts": ("read", lambda _: {}),
     "ExportContacts": ("export", lambda _: {}),
+    "BatchGetContacts": ("read", lambda contact_id: {"ids": [contact_id]}),
+    "BatchEnsureContacts": ("write", lambda _: {"contacts": [{"name": "Bob"}]}),
+    "BatchDeleteContacts": ("delete", lambda contact_id: {"ids": [contact_id]}),
+    "CountContacts": ("read", lambda _: {}),
 }
 
 ClientWith = Callable[..., Client]
@@ -87,6 +91,16 @@ async def test_a_fingerprint_needs_trust(client: Client, client_with: ClientWith
     assert await client.list() == ([known], "")
     answer = await trusting.call(method, contact={"fingerprint": "known"})
     assert (answer.contact, answer.created) == (known, False)
+
+
+async def test_one_fingerprint_of_a_batch_needs_trust(client: Client, client_with: ClientWith) -> None:
+    """Without the scope the batch is refused as a whole, and nobody of it is created."""
+    people = [{"name": "Bob"}, {"fingerprint": "new"}]
+    failed = await client_with("write").failure("BatchEnsureContacts", contacts=people)
+    assert (failed.reason, failed.metadata) == ("SCOPE_MISSING", {"scope": "trust"})
+    assert await client.list() == ([], "")
+    answer = await client_with("write", "trust").call("BatchEnsureContacts", contacts=people)
+    assert [outcome.created for outcome in answer.outcomes] == [True, True]
 
 
 @pytest.mark.parametrize("born", [{"fingerprint": "known"}, {}], ids=["trusted", "untrusted"])

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import grpc
 import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
+from contactservice.v1 import contact_service_pb2 as pb
+from contactservice.v1 import errors_pb2
 from contactservice.v1.contact_pb2 import Contact
 from service.rpc.server import SERVICE
 from tests.client import Client, request
@@ -24,6 +26,21 @@ SHARED: dict[str, Any] = {
     "phone": "1",
     "metadata": {"plan": "pro"},
 }
+
+
+class ItemEnd(NamedTuple):
+    """How an item of a batch failed."""
+
+    code: int
+    reason: str
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, error: pb.ItemError) -> Self:
+        return cls(error.code, errors_pb2.ErrorReason.Name(error.reason), dict(error.metadata))
+
+
+FOREIGN = ItemEnd(grpc.StatusCode.PERMISSION_DENIED.value[0], "ERROR_REASON_CONTACT_NOT_OWNED", {})
 
 
 @pytest.fixture
@@ -64,6 +81,7 @@ BY_ID: dict[str, list[Callable[[str], dict[str, Any]]]] = {
         lambda foreign: {"id": foreign, "allow_missing": True},
     ],
     "ListContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
+    "CountContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
     "ExportContacts": [lambda foreign: {"filter": {"ids": [foreign]}, "format": "EXPORT_FORMAT_CONTACTS"}],
 }
 
@@ -155,6 +173,44 @@ async def export_shows_only_own(owner: Client, stranger: Client) -> None:
         assert refused.reason == "PAGE_TOKEN_MISMATCH"
 
 
+async def batch_get_shows_only_own(owner: Client, stranger: Client) -> None:
+    """An own contact among foreign ids is shown, and they tell nothing."""
+    theirs, mine = await owner.create(**SHARED), await stranger.create(**SHARED)
+    first, second = (await stranger.call("BatchGetContacts", ids=[theirs.id, mine.id])).outcomes
+    assert ItemEnd.of(first.error) == FOREIGN
+    assert second.contact == mine
+
+
+async def batch_ensure_meets_nobody(owner: Client, stranger: Client) -> None:
+    """The same people in both accounts are others."""
+    people = [SHARED, {"name": "Ann", "email": "ann@example.com"}]
+    theirs = (await owner.call("BatchEnsureContacts", contacts=people)).outcomes
+    mine = (await stranger.call("BatchEnsureContacts", contacts=people)).outcomes
+    assert all(outcome.created for outcome in mine)
+    assert len({outcome.contact.id for outcome in (*theirs, *mine)}) == 4
+
+
+async def batch_delete_takes_only_own(owner: Client, stranger: Client) -> None:
+    """An own contact among foreign ids is deleted, and nobody else."""
+    theirs, mine = await owner.create(**SHARED), await stranger.create(**SHARED)
+    for missing in (False, True):
+        fields = {"ids": [theirs.id, mine.id], "allow_missing": missing}
+        first, second = (await stranger.call("BatchDeleteContacts", **fields)).outcomes
+        assert ItemEnd.of(first.error) == FOREIGN
+        assert second.HasField("receipt")
+    assert await stranger.list() == ([], "")
+    assert await owner.get(theirs.id) == theirs
+
+
+async def count_counts_only_own(owner: Client, stranger: Client) -> None:
+    """Whatever the filter."""
+    await owner.create(**SHARED)
+    for expected in (0, 1):
+        for terms in SEARCHES:
+            assert (await stranger.call("CountContacts", filter=terms)).count == expected
+        await stranger.create(**SHARED)
+
+
 CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "CreateContact": create_meets_nobody,
     "EnsureContact": ensure_meets_nobody,
@@ -163,19 +219,39 @@ CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "DeleteContact": delete_takes_only_own,
     "ListContacts": list_shows_only_own,
     "ExportContacts": export_shows_only_own,
+    "BatchGetContacts": batch_get_shows_only_own,
+    "BatchEnsureContacts": batch_ensure_meets_nobody,
+    "BatchDeleteContacts": batch_delete_takes_only_own,
+    "CountContacts": count_counts_only_own,
 }
 
 
 def test_every_rpc_has_its_cases() -> None:
     """An RPC of the descriptor without a case, or one that takes an id without a foreign one, fails here."""
     assert CASES.keys() == set(METHODS)
-    assert set(BY_ID) == set(METHODS) - {"CreateContact", "EnsureContact"}
+    in_items = {name for name in METHODS if name.startswith("Batch")}
+    assert set(BY_ID) == set(METHODS) - {"CreateContact", "EnsureContact"} - in_items
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_an_rpc_stays_in_its_account(client: Client, stranger: Client, method: str) -> None:
     """What two accounts have in common keeps them as far apart as what they have not."""
     await CASES[method](client, stranger)
+
+
+@pytest.mark.parametrize("method", ["BatchGetContacts", "BatchDeleteContacts"])
+async def test_a_foreign_id_of_a_batch_tells_nothing(
+    client: Client, watched: tuple[Client, Commands], method: str
+) -> None:
+    """As of a call of its own: the same whether it exists or not, and the database is not asked."""
+    stranger, commands = watched
+    there, gone = await client.create(**SHARED), await client.create()
+    await client.call("DeleteContact", id=gone.id)
+    commands.seen.clear()
+    answer = await stranger.call(method, ids=[there.id, gone.id, there.id[:-4] + "ZZZZ"])
+    assert [ItemEnd.of(outcome.error) for outcome in answer.outcomes] == [FOREIGN] * 3
+    assert {*commands.names} <= {"ping"}
+    assert await client.list() == ([there], "")
 
 
 @pytest.mark.parametrize("method", BY_ID)

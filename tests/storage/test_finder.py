@@ -1,14 +1,15 @@
-"""Scans that walk far more than they find: window by window, and always forward."""
+"""Scans that walk far more than they find, and counts: window by window, and always forward."""
 
 from typing import Any
 
 import pymongo
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from service.domain.filters import ContactFilter, Selection
-from service.storage import transcode
+from service.storage import finder, transcode
 from service.storage.finder import Finder
 from service.storage.gate import Gate
 from service.storage.replies import starts_of
@@ -26,10 +27,10 @@ __all__ = ["filled"]
 
 
 async def found_in_windows(filled: Filled, selection: Selection, window: int, after: str) -> list[str]:
-    finder = Finder(filled.stored.database.contacts, Gate(), selection, lambda _: None, window)
-    finder.walk_in_windows()
+    find = Finder(filled.stored.database.contacts, Gate(), selection, lambda _: None, window)
+    find.walk_in_windows()
     parts = scan(
-        finder, starts_of, lambda reply: transcode.contacts(reply, selection.filter.matches), after, 10**6
+        find, starts_of, lambda reply: transcode.contacts(reply, selection.filter.matches), after, 10**6
     )
     return [contact.id async for part in parts for contact in part]
 
@@ -51,6 +52,19 @@ async def test_windows_hold_what_the_whole_holds(
         each for each in expected(selection) if not after or (each < after if newest_first else each > after)
     ]
     assert await found_in_windows(filled, selection, window, after) == behind
+
+
+@settings(lawful, max_examples=100)
+@given(sent=filters_as_sent("acme"), most=st.sampled_from([0, 1, 7, 60, PEOPLE]))
+async def test_the_count_is_what_the_filter_means(
+    filled: Filled, sent: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For random filters, over several windows, with and without an end."""
+    monkeypatch.setattr(finder, "WINDOW", 77)
+    selection = selected(sent, newest_first=False)
+    matching = len(expected(selection))
+    counted = min(matching, most) if most else matching
+    assert await filled.stored.store.count(selection, most) == (counted, matching > counted)
 
 
 async def test_a_scan_that_ran_out_of_time_goes_on_in_windows(mongodb_uri: str, stored: Stored) -> None:

@@ -24,47 +24,76 @@ _sym_db = _symbol_database.Default()
 
 from contactservice.v1 import contact_pb2 as contactservice_dot_v1_dot_contact__pb2
 from contactservice.v1 import deletion_pb2 as contactservice_dot_v1_dot_deletion__pb2
+from contactservice.v1 import errors_pb2 as contactservice_dot_v1_dot_errors__pb2
 from contactservice.v1 import export_pb2 as contactservice_dot_v1_dot_export__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'contactservice/v1/contact_service.proto\x12\x11\x63ontactservice.v1\x1a\x1f\x63ontactservice/v1/contact.proto\x1a contactservice/v1/deletion.proto\x1a\x1e\x63ontactservice/v1/export.proto\x1a google/protobuf/field_mask.proto\"W\n\x14\x43reateContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"U\n\x15\x43reateContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"C\n\x14\x45nsureContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"U\n\x15\x45nsureContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1f\n\x11GetContactRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x12GetContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"\xac\x01\n\x14UpdateContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x36\n\rmetadata_mode\x18\x03 \x01(\x0e\x32\x1f.contactservice.v1.MetadataMode\"D\n\x15UpdateContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"G\n\x14\x44\x65leteContactRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"X\n\x15\x44\x65leteContactResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x07receipt\x18\x02 \x01(\x0b\x32\".contactservice.v1.DeletionReceipt\"\x9e\x01\n\x13ListContactsRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .contactservice.v1.ContactFilter\x12.\n\x05order\x18\x02 \x01(\x0e\x32\x1f.contactservice.v1.ContactOrder\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"]\n\x14ListContactsResponse\x12,\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x1a.contactservice.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x02\n\x15\x45xportContactsRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .contactservice.v1.ContactFilter\x12.\n\x05order\x18\x02 \x01(\x0e\x32\x1f.contactservice.v1.ContactOrder\x12/\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1f.contactservice.v1.ExportFormat\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x13\n\x0bmax_records\x18\x05 \x01(\x03\x12*\n\x03\x63sv\x18\x06 \x01(\x0b\x32\x1d.contactservice.v1.CsvOptions\"\xf8\x01\n\x16\x45xportContactsResponse\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.contactservice.v1.ExportHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x32\n\x08\x63ontacts\x18\x03 \x01(\x0b\x32\x1e.contactservice.v1.ContactListH\x00\x12\x33\n\x07summary\x18\x04 \x01(\x0b\x32 .contactservice.v1.ExportSummaryH\x00\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12\x14\n\x0cresume_token\x18\x06 \x01(\tB\x06\n\x04part*a\n\x0cMetadataMode\x12\x1d\n\x19METADATA_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13METADATA_MODE_MERGE\x10\x01\x12\x19\n\x15METADATA_MODE_REPLACE\x10\x02\x32\xc5\x05\n\x0e\x43ontactService\x12\x62\n\rCreateContact\x12\'.contactservice.v1.CreateContactRequest\x1a(.contactservice.v1.CreateContactResponse\x12\x62\n\rEnsureContact\x12\'.contactservice.v1.EnsureContactRequest\x1a(.contactservice.v1.EnsureContactResponse\x12Y\n\nGetContact\x12$.contactservice.v1.GetContactRequest\x1a%.contactservice.v1.GetContactResponse\x12\x62\n\rUpdateContact\x12\'.contactservice.v1.UpdateContactRequest\x1a(.contactservice.v1.UpdateContactResponse\x12\x62\n\rDeleteContact\x12\'.contactservice.v1.DeleteContactRequest\x1a(.contactservice.v1.DeleteContactResponse\x12_\n\x0cListContacts\x12&.contactservice.v1.ListContactsRequest\x1a\'.contactservice.v1.ListContactsResponse\x12g\n\x0e\x45xportContacts\x12(.contactservice.v1.ExportContactsRequest\x1a).contactservice.v1.ExportContactsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'contactservice/v1/contact_service.proto\x12\x11\x63ontactservice.v1\x1a\x1f\x63ontactservice/v1/contact.proto\x1a contactservice/v1/deletion.proto\x1a\x1e\x63ontactservice/v1/errors.proto\x1a\x1e\x63ontactservice/v1/export.proto\x1a google/protobuf/field_mask.proto\"W\n\x14\x43reateContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"U\n\x15\x43reateContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"C\n\x14\x45nsureContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"U\n\x15\x45nsureContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1f\n\x11GetContactRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x12GetContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"\xac\x01\n\x14UpdateContactRequest\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x36\n\rmetadata_mode\x18\x03 \x01(\x0e\x32\x1f.contactservice.v1.MetadataMode\"D\n\x15UpdateContactResponse\x12+\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.Contact\"G\n\x14\x44\x65leteContactRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"X\n\x15\x44\x65leteContactResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x07receipt\x18\x02 \x01(\x0b\x32\".contactservice.v1.DeletionReceipt\"\x9e\x01\n\x13ListContactsRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .contactservice.v1.ContactFilter\x12.\n\x05order\x18\x02 \x01(\x0e\x32\x1f.contactservice.v1.ContactOrder\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"]\n\x14ListContactsResponse\x12,\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x1a.contactservice.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x02\n\x15\x45xportContactsRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .contactservice.v1.ContactFilter\x12.\n\x05order\x18\x02 \x01(\x0e\x32\x1f.contactservice.v1.ContactOrder\x12/\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1f.contactservice.v1.ExportFormat\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x13\n\x0bmax_records\x18\x05 \x01(\x03\x12*\n\x03\x63sv\x18\x06 \x01(\x0b\x32\x1d.contactservice.v1.CsvOptions\"\xf8\x01\n\x16\x45xportContactsResponse\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.contactservice.v1.ExportHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x32\n\x08\x63ontacts\x18\x03 \x01(\x0b\x32\x1e.contactservice.v1.ContactListH\x00\x12\x33\n\x07summary\x18\x04 \x01(\x0b\x32 .contactservice.v1.ExportSummaryH\x00\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12\x14\n\x0cresume_token\x18\x06 \x01(\tB\x06\n\x04part\"\xc9\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.contactservice.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12<\n\x08metadata\x18\x04 \x03(\x0b\x32*.contactservice.v1.ItemError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"&\n\x17\x42\x61tchGetContactsRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\"K\n\x18\x42\x61tchGetContactsResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.contactservice.v1.GetOutcome\"u\n\nGetOutcome\x12-\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.ContactH\x00\x12-\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1c.contactservice.v1.ItemErrorH\x00\x42\t\n\x07outcome\"J\n\x1a\x42\x61tchEnsureContactsRequest\x12,\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x1a.contactservice.v1.Contact\"Q\n\x1b\x42\x61tchEnsureContactsResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .contactservice.v1.EnsureOutcome\"\x89\x01\n\rEnsureOutcome\x12-\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1a.contactservice.v1.ContactH\x00\x12-\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1c.contactservice.v1.ItemErrorH\x00\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x42\t\n\x07outcome\"@\n\x1a\x42\x61tchDeleteContactsRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"Q\n\x1b\x42\x61tchDeleteContactsResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .contactservice.v1.DeleteOutcome\"\x8c\x01\n\rDeleteOutcome\x12\n\n\x02id\x18\x01 \x01(\t\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".contactservice.v1.DeletionReceiptH\x00\x12-\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1c.contactservice.v1.ItemErrorH\x00\x42\t\n\x07outcome\"[\n\x14\x43ountContactsRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .contactservice.v1.ContactFilter\x12\x11\n\tmax_count\x18\x02 \x01(\x03\"6\n\x15\x43ountContactsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x0e\n\x06\x63\x61pped\x18\x02 \x01(\x08*a\n\x0cMetadataMode\x12\x1d\n\x19METADATA_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13METADATA_MODE_MERGE\x10\x01\x12\x19\n\x15METADATA_MODE_REPLACE\x10\x02\x32\x82\t\n\x0e\x43ontactService\x12\x62\n\rCreateContact\x12\'.contactservice.v1.CreateContactRequest\x1a(.contactservice.v1.CreateContactResponse\x12\x62\n\rEnsureContact\x12\'.contactservice.v1.EnsureContactRequest\x1a(.contactservice.v1.EnsureContactResponse\x12Y\n\nGetContact\x12$.contactservice.v1.GetContactRequest\x1a%.contactservice.v1.GetContactResponse\x12\x62\n\rUpdateContact\x12\'.contactservice.v1.UpdateContactRequest\x1a(.contactservice.v1.UpdateContactResponse\x12\x62\n\rDeleteContact\x12\'.contactservice.v1.DeleteContactRequest\x1a(.contactservice.v1.DeleteContactResponse\x12_\n\x0cListContacts\x12&.contactservice.v1.ListContactsRequest\x1a\'.contactservice.v1.ListContactsResponse\x12g\n\x0e\x45xportContacts\x12(.contactservice.v1.ExportContactsRequest\x1a).contactservice.v1.ExportContactsResponse0\x01\x12k\n\x10\x42\x61tchGetContacts\x12*.contactservice.v1.BatchGetContactsRequest\x1a+.contactservice.v1.BatchGetContactsResponse\x12t\n\x13\x42\x61tchEnsureContacts\x12-.contactservice.v1.BatchEnsureContactsRequest\x1a..contactservice.v1.BatchEnsureContactsResponse\x12t\n\x13\x42\x61tchDeleteContacts\x12-.contactservice.v1.BatchDeleteContactsRequest\x1a..contactservice.v1.BatchDeleteContactsResponse\x12\x62\n\rCountContacts\x12\'.contactservice.v1.CountContactsRequest\x1a(.contactservice.v1.CountContactsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'contactservice.v1.contact_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METADATAMODE']._serialized_start=1802
-  _globals['_METADATAMODE']._serialized_end=1899
-  _globals['_CREATECONTACTREQUEST']._serialized_start=195
-  _globals['_CREATECONTACTREQUEST']._serialized_end=282
-  _globals['_CREATECONTACTRESPONSE']._serialized_start=284
-  _globals['_CREATECONTACTRESPONSE']._serialized_end=369
-  _globals['_ENSURECONTACTREQUEST']._serialized_start=371
-  _globals['_ENSURECONTACTREQUEST']._serialized_end=438
-  _globals['_ENSURECONTACTRESPONSE']._serialized_start=440
-  _globals['_ENSURECONTACTRESPONSE']._serialized_end=525
-  _globals['_GETCONTACTREQUEST']._serialized_start=527
-  _globals['_GETCONTACTREQUEST']._serialized_end=558
-  _globals['_GETCONTACTRESPONSE']._serialized_start=560
-  _globals['_GETCONTACTRESPONSE']._serialized_end=625
-  _globals['_UPDATECONTACTREQUEST']._serialized_start=628
-  _globals['_UPDATECONTACTREQUEST']._serialized_end=800
-  _globals['_UPDATECONTACTRESPONSE']._serialized_start=802
-  _globals['_UPDATECONTACTRESPONSE']._serialized_end=870
-  _globals['_DELETECONTACTREQUEST']._serialized_start=872
-  _globals['_DELETECONTACTREQUEST']._serialized_end=943
-  _globals['_DELETECONTACTRESPONSE']._serialized_start=945
-  _globals['_DELETECONTACTRESPONSE']._serialized_end=1033
-  _globals['_LISTCONTACTSREQUEST']._serialized_start=1036
-  _globals['_LISTCONTACTSREQUEST']._serialized_end=1194
-  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1196
-  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1289
-  _globals['_EXPORTCONTACTSREQUEST']._serialized_start=1292
-  _globals['_EXPORTCONTACTSREQUEST']._serialized_end=1549
-  _globals['_EXPORTCONTACTSRESPONSE']._serialized_start=1552
-  _globals['_EXPORTCONTACTSRESPONSE']._serialized_end=1800
-  _globals['_CONTACTSERVICE']._serialized_start=1902
-  _globals['_CONTACTSERVICE']._serialized_end=2611
+  _globals['_ITEMERROR_METADATAENTRY']._loaded_options = None
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_METADATAMODE']._serialized_start=3014
+  _globals['_METADATAMODE']._serialized_end=3111
+  _globals['_CREATECONTACTREQUEST']._serialized_start=227
+  _globals['_CREATECONTACTREQUEST']._serialized_end=314
+  _globals['_CREATECONTACTRESPONSE']._serialized_start=316
+  _globals['_CREATECONTACTRESPONSE']._serialized_end=401
+  _globals['_ENSURECONTACTREQUEST']._serialized_start=403
+  _globals['_ENSURECONTACTREQUEST']._serialized_end=470
+  _globals['_ENSURECONTACTRESPONSE']._serialized_start=472
+  _globals['_ENSURECONTACTRESPONSE']._serialized_end=557
+  _globals['_GETCONTACTREQUEST']._serialized_start=559
+  _globals['_GETCONTACTREQUEST']._serialized_end=590
+  _globals['_GETCONTACTRESPONSE']._serialized_start=592
+  _globals['_GETCONTACTRESPONSE']._serialized_end=657
+  _globals['_UPDATECONTACTREQUEST']._serialized_start=660
+  _globals['_UPDATECONTACTREQUEST']._serialized_end=832
+  _globals['_UPDATECONTACTRESPONSE']._serialized_start=834
+  _globals['_UPDATECONTACTRESPONSE']._serialized_end=902
+  _globals['_DELETECONTACTREQUEST']._serialized_start=904
+  _globals['_DELETECONTACTREQUEST']._serialized_end=975
+  _globals['_DELETECONTACTRESPONSE']._serialized_start=977
+  _globals['_DELETECONTACTRESPONSE']._serialized_end=1065
+  _globals['_LISTCONTACTSREQUEST']._serialized_start=1068
+  _globals['_LISTCONTACTSREQUEST']._serialized_end=1226
+  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1228
+  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1321
+  _globals['_EXPORTCONTACTSREQUEST']._serialized_start=1324
+  _globals['_EXPORTCONTACTSREQUEST']._serialized_end=1581
+  _globals['_EXPORTCONTACTSRESPONSE']._serialized_start=1584
+  _globals['_EXPORTCONTACTSRESPONSE']._serialized_end=1832
+  _globals['_ITEMERROR']._serialized_start=1835
+  _globals['_ITEMERROR']._serialized_end=2036
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_start=1989
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_end=2036
+  _globals['_BATCHGETCONTACTSREQUEST']._serialized_start=2038
+  _globals['_BATCHGETCONTACTSREQUEST']._serialized_end=2076
+  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_start=2078
+  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_end=2153
+  _globals['_GETOUTCOME']._serialized_start=2155
+  _globals['_GETOUTCOME']._serialized_end=2272
+  _globals['_BATCHENSURECONTACTSREQUEST']._serialized_start=2274
+  _globals['_BATCHENSURECONTACTSREQUEST']._serialized_end=2348
+  _globals['_BATCHENSURECONTACTSRESPONSE']._serialized_start=2350
+  _globals['_BATCHENSURECONTACTSRESPONSE']._serialized_end=2431
+  _globals['_ENSUREOUTCOME']._serialized_start=2434
+  _globals['_ENSUREOUTCOME']._serialized_end=2571
+  _globals['_BATCHDELETECONTACTSREQUEST']._serialized_start=2573
+  _globals['_BATCHDELETECONTACTSREQUEST']._serialized_end=2637
+  _globals['_BATCHDELETECONTACTSRESPONSE']._serialized_start=2639
+  _globals['_BATCHDELETECONTACTSRESPONSE']._serialized_end=2720
+  _globals['_DELETEOUTCOME']._serialized_start=2723
+  _globals['_DELETEOUTCOME']._serialized_end=2863
+  _globals['_COUNTCONTACTSREQUEST']._serialized_start=2865
+  _globals['_COUNTCONTACTSREQUEST']._serialized_end=2956
+  _globals['_COUNTCONTACTSRESPONSE']._serialized_start=2958
+  _globals['_COUNTCONTACTSRESPONSE']._serialized_end=3012
+  _globals['_CONTACTSERVICE']._serialized_start=3114
+  _globals['_CONTACTSERVICE']._serialized_end=4268
 # @@protoc_insertion_point(module_scope)

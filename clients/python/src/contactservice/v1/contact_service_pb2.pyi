@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import contactservice.v1.contact_pb2
 import contactservice.v1.deletion_pb2
+import contactservice.v1.errors_pb2
 import contactservice.v1.export_pb2
 import google.protobuf.descriptor
 import google.protobuf.field_mask_pb2
@@ -466,3 +467,314 @@ class ExportContactsResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["part", b"part"]) -> typing.Literal["header", "data", "contacts", "summary"] | None: ...
 
 Global___ExportContactsResponse: typing_extensions.TypeAlias = ExportContactsResponse
+
+@typing.final
+class ItemError(google.protobuf.message.Message):
+    """Why one item of a batch has no result."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    CODE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """Number of the gRPC code, as in google.rpc.Code."""
+    reason: contactservice.v1.errors_pb2.ErrorReason.ValueType
+    """The reason, as a call of its own would have it."""
+    message: builtins.str
+    """One plain sentence."""
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What a call of its own would have in the metadata of its google.rpc.ErrorInfo, such as `collection`."""
+
+    def __init__(
+        self,
+        *,
+        code: builtins.int = ...,
+        reason: contactservice.v1.errors_pb2.ErrorReason.ValueType = ...,
+        message: builtins.str = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason"]) -> None: ...
+
+Global___ItemError: typing_extensions.TypeAlias = ItemError
+
+@typing.final
+class BatchGetContactsRequest(google.protobuf.message.Message):
+    """What BatchGetContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: builtins.int
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of contacts, at most 1000. One may stand several times."""
+
+    def __init__(
+        self,
+        *,
+        ids: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ids", b"ids"]) -> None: ...
+
+Global___BatchGetContactsRequest: typing_extensions.TypeAlias = BatchGetContactsRequest
+
+@typing.final
+class BatchGetContactsResponse(google.protobuf.message.Message):
+    """What BatchGetContacts answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GetOutcome]:
+        """One for each id, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[Global___GetOutcome] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+
+Global___BatchGetContactsResponse: typing_extensions.TypeAlias = BatchGetContactsResponse
+
+@typing.final
+class GetOutcome(google.protobuf.message.Message):
+    """What became of one id of BatchGetContacts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    @property
+    def contact(self) -> contactservice.v1.contact_pb2.Contact:
+        """The contact as it is stored."""
+
+    @property
+    def error(self) -> Global___ItemError:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        contact: contactservice.v1.contact_pb2.Contact | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["contact", b"contact", "error", b"error", "outcome", b"outcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["contact", b"contact", "error", b"error", "outcome", b"outcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["contact", "error"] | None: ...
+
+Global___GetOutcome: typing_extensions.TypeAlias = GetOutcome
+
+@typing.final
+class BatchEnsureContactsRequest(google.protobuf.message.Message):
+    """What BatchEnsureContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTACTS_FIELD_NUMBER: builtins.int
+    @property
+    def contacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[contactservice.v1.contact_pb2.Contact]:
+        """The persons, at most 500, each as in an EnsureContactRequest."""
+
+    def __init__(
+        self,
+        *,
+        contacts: collections.abc.Iterable[contactservice.v1.contact_pb2.Contact] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["contacts", b"contacts"]) -> None: ...
+
+Global___BatchEnsureContactsRequest: typing_extensions.TypeAlias = BatchEnsureContactsRequest
+
+@typing.final
+class BatchEnsureContactsResponse(google.protobuf.message.Message):
+    """What BatchEnsureContacts answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___EnsureOutcome]:
+        """One for each contact, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[Global___EnsureOutcome] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+
+Global___BatchEnsureContactsResponse: typing_extensions.TypeAlias = BatchEnsureContactsResponse
+
+@typing.final
+class EnsureOutcome(google.protobuf.message.Message):
+    """What became of one contact of BatchEnsureContacts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    CREATED_FIELD_NUMBER: builtins.int
+    created: builtins.bool
+    """True: this call created it. False: it was there, and nothing was written."""
+    @property
+    def contact(self) -> contactservice.v1.contact_pb2.Contact:
+        """The contact as it is stored."""
+
+    @property
+    def error(self) -> Global___ItemError:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        contact: contactservice.v1.contact_pb2.Contact | None = ...,
+        error: Global___ItemError | None = ...,
+        created: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["contact", b"contact", "error", b"error", "outcome", b"outcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["contact", b"contact", "created", b"created", "error", b"error", "outcome", b"outcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["contact", "error"] | None: ...
+
+Global___EnsureOutcome: typing_extensions.TypeAlias = EnsureOutcome
+
+@typing.final
+class BatchDeleteContactsRequest(google.protobuf.message.Message):
+    """What BatchDeleteContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: builtins.int
+    allow_missing: builtins.bool
+    """True: contacts that are not there are no errors."""
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of contacts, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        ids: collections.abc.Iterable[builtins.str] | None = ...,
+        allow_missing: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allow_missing", b"allow_missing", "ids", b"ids"]) -> None: ...
+
+Global___BatchDeleteContactsRequest: typing_extensions.TypeAlias = BatchDeleteContactsRequest
+
+@typing.final
+class BatchDeleteContactsResponse(google.protobuf.message.Message):
+    """What BatchDeleteContacts answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DeleteOutcome]:
+        """One for each id, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[Global___DeleteOutcome] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+
+Global___BatchDeleteContactsResponse: typing_extensions.TypeAlias = BatchDeleteContactsResponse
+
+@typing.final
+class DeleteOutcome(google.protobuf.message.Message):
+    """What became of one id of BatchDeleteContacts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id of the request."""
+    @property
+    def receipt(self) -> contactservice.v1.deletion_pb2.DeletionReceipt:
+        """What was removed."""
+
+    @property
+    def error(self) -> Global___ItemError:
+        """Why nothing was."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        receipt: contactservice.v1.deletion_pb2.DeletionReceipt | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "outcome", b"outcome", "receipt", b"receipt"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "id", b"id", "outcome", b"outcome", "receipt", b"receipt"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["receipt", "error"] | None: ...
+
+Global___DeleteOutcome: typing_extensions.TypeAlias = DeleteOutcome
+
+@typing.final
+class CountContactsRequest(google.protobuf.message.Message):
+    """What CountContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    MAX_COUNT_FIELD_NUMBER: builtins.int
+    max_count: builtins.int
+    """Where counting ends. Absent or 0: at the last one. Negative: INVALID_FIELD."""
+    @property
+    def filter(self) -> contactservice.v1.contact_pb2.ContactFilter:
+        """Which contacts. Absent: all of the account."""
+
+    def __init__(
+        self,
+        *,
+        filter: contactservice.v1.contact_pb2.ContactFilter | None = ...,
+        max_count: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "max_count", b"max_count"]) -> None: ...
+
+Global___CountContactsRequest: typing_extensions.TypeAlias = CountContactsRequest
+
+@typing.final
+class CountContactsResponse(google.protobuf.message.Message):
+    """What CountContacts answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: builtins.int
+    CAPPED_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """How many match, `max_count` at most."""
+    capped: builtins.bool
+    """True: more match than were counted."""
+    def __init__(
+        self,
+        *,
+        count: builtins.int = ...,
+        capped: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["capped", b"capped", "count", b"count"]) -> None: ...
+
+Global___CountContactsResponse: typing_extensions.TypeAlias = CountContactsResponse

@@ -43,9 +43,10 @@ class ContactServiceStub(object):
     that was wrong. What gRPC itself answers, such as to an unknown method or a message over the limit, carries
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
-    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
-    INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
+    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, RATE_LIMITED (with
+    the time to wait, where waiting helps), SCOPE_MISSING, ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and INVALID_FIELD for a request that cannot be parsed, has an
+    unknown enum value or breaks the rule of a field.
     """
 
     def __init__(self, channel):
@@ -89,6 +90,26 @@ class ContactServiceStub(object):
                 request_serializer=contactservice_dot_v1_dot_contact__service__pb2.ExportContactsRequest.SerializeToString,
                 response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.ExportContactsResponse.FromString,
                 _registered_method=True)
+        self.BatchGetContacts = channel.unary_unary(
+                '/contactservice.v1.ContactService/BatchGetContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsResponse.FromString,
+                _registered_method=True)
+        self.BatchEnsureContacts = channel.unary_unary(
+                '/contactservice.v1.ContactService/BatchEnsureContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteContacts = channel.unary_unary(
+                '/contactservice.v1.ContactService/BatchDeleteContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsResponse.FromString,
+                _registered_method=True)
+        self.CountContacts = channel.unary_unary(
+                '/contactservice.v1.ContactService/CountContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer(object):
@@ -109,9 +130,10 @@ class ContactServiceServicer(object):
     that was wrong. What gRPC itself answers, such as to an unknown method or a message over the limit, carries
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
-    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
-    INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
+    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, RATE_LIMITED (with
+    the time to wait, where waiting helps), SCOPE_MISSING, ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and INVALID_FIELD for a request that cannot be parsed, has an
+    unknown enum value or breaks the rule of a field.
     """
 
     def CreateContact(self, request, context):
@@ -261,6 +283,79 @@ class ContactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetContacts(self, request, context):
+        """Returns up to 1000 contacts by id: one outcome for each id, in the order of the request. Changes nothing.
+
+        One bad id never fails the others. An outcome is the contact, or the error that GetContact would have
+        answered. The response ends at 3 MiB: the outcomes of later ids are RESPONSE_FULL, ask for these again.
+        When the database answers none of the items, the call itself fails with STORE_TIMEOUT or
+        STORE_UNAVAILABLE. For rates, a call counts as many as it has ids.
+
+        Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+        CONTACT_NOT_OWNED, INVALID_FIELD (the id is empty), RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE.
+        Scope: `read`.
+
+        Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R", "ct_5ABN2V1N9DM801M853AR7V4TFG59TDWH9EDD1R"]}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchEnsureContacts(self, request, context):
+        """Gets or creates up to 500 contacts, each as EnsureContact does: one outcome for each, in the order of the
+        request.
+
+        One bad contact never fails the others. Idempotent: after any end send the same batch again, whoever was
+        created is found. A person who stands twice in a batch is one contact; one of the outcomes has `created`
+        true. The response ends at 3 MiB: the outcomes of later contacts are RESPONSE_FULL, whether they were
+        created or not; send these again. When the database answers none of the items, the call itself fails with
+        STORE_TIMEOUT or STORE_UNAVAILABLE. For rates, a call counts as many as it has contacts.
+
+        Errors of the call: INVALID_FIELD (more than 500 contacts). Errors of an item: those of EnsureContact,
+        RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE. Scope: `write`; if any contact has a fingerprint, `trust`
+        too.
+
+        Example: {"contacts": [{"name": "Ann Lee", "email": "ann@example.com"}, {"phone": "+49 30 1234"}]}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteContacts(self, request, context):
+        """Deletes up to 1000 contacts for ever, each as DeleteContact does without an etag: one outcome for each id,
+        in the order of the request.
+
+        One bad id never fails the others. The answer waits for linked rows, at most 10 seconds and until a second
+        before the caller's deadline: receipts of what goes on then are RUNNING. Of an id that stands twice one
+        outcome is the deletion. With `allow_missing` the call is idempotent. When the database answers none of the
+        items, the call itself fails with STORE_TIMEOUT or STORE_UNAVAILABLE; deletions may still be carried out.
+        For rates, a call counts as many calls and deletions as it has ids.
+
+        Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+        CONTACT_NOT_OWNED, DELETE_RESTRICTED, INVALID_FIELD (the id is empty), WRITE_CONFLICT, STORE_TIMEOUT,
+        STORE_UNAVAILABLE, and RESPONSE_FULL for receipts beyond 3 MiB. Scope: `delete`.
+
+        Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R"], "allowMissing": true}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountContacts(self, request, context):
+        """Counts the contacts that match, exactly. Changes nothing.
+
+        It walks what it counts, some hundred thousand contacts a second: with `max_count` it ends there, which is
+        enough for "more than 10,000". Contacts that come or go meanwhile may be counted or not.
+
+        Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative `max_count`).
+        Scope: `read`.
+
+        Example: {"filter": {"verified": true}, "maxCount": "10000"}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -299,6 +394,26 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.ExportContactsRequest.FromString,
                     response_serializer=contactservice_dot_v1_dot_contact__service__pb2.ExportContactsResponse.SerializeToString,
             ),
+            'BatchGetContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsResponse.SerializeToString,
+            ),
+            'BatchEnsureContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchEnsureContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsResponse.SerializeToString,
+            ),
+            'BatchDeleteContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsResponse.SerializeToString,
+            ),
+            'CountContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'contactservice.v1.ContactService', rpc_method_handlers)
@@ -325,9 +440,10 @@ class ContactService(object):
     that was wrong. What gRPC itself answers, such as to an unknown method or a message over the limit, carries
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
-    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
-    INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
+    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, RATE_LIMITED (with
+    the time to wait, where waiting helps), SCOPE_MISSING, ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and INVALID_FIELD for a request that cannot be parsed, has an
+    unknown enum value or breaks the rule of a field.
     """
 
     @staticmethod
@@ -509,6 +625,114 @@ class ContactService(object):
             '/contactservice.v1.ContactService/ExportContacts',
             contactservice_dot_v1_dot_contact__service__pb2.ExportContactsRequest.SerializeToString,
             contactservice_dot_v1_dot_contact__service__pb2.ExportContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/contactservice.v1.ContactService/BatchGetContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.BatchGetContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchEnsureContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/contactservice.v1.ContactService/BatchEnsureContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.BatchEnsureContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/contactservice.v1.ContactService/BatchDeleteContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.BatchDeleteContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/contactservice.v1.ContactService/CountContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

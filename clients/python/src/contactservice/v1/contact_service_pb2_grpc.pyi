@@ -137,7 +137,71 @@ _ContactServiceExportContactsType = typing_extensions.TypeVar(
     ],
 )
 
-class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType]):
+_ContactServiceBatchGetContactsType = typing_extensions.TypeVar(
+    '_ContactServiceBatchGetContactsType',
+    grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+    ],
+)
+
+_ContactServiceBatchEnsureContactsType = typing_extensions.TypeVar(
+    '_ContactServiceBatchEnsureContactsType',
+    grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+    ],
+)
+
+_ContactServiceBatchDeleteContactsType = typing_extensions.TypeVar(
+    '_ContactServiceBatchDeleteContactsType',
+    grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+    ],
+)
+
+_ContactServiceCountContactsType = typing_extensions.TypeVar(
+    '_ContactServiceCountContactsType',
+    grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.CountContactsRequest,
+        contactservice.v1.contact_service_pb2.CountContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.CountContactsRequest,
+        contactservice.v1.contact_service_pb2.CountContactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.CountContactsRequest,
+        contactservice.v1.contact_service_pb2.CountContactsResponse,
+    ],
+)
+
+class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType]):
     """The system of record for the people that an account's products talk to.
 
     Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
@@ -155,9 +219,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     that was wrong. What gRPC itself answers, such as to an unknown method or a message over the limit, carries
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
-    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
-    INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
+    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, RATE_LIMITED (with
+    the time to wait, where waiting helps), SCOPE_MISSING, ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and INVALID_FIELD for a request that cannot be parsed, has an
+    unknown enum value or breaks the rule of a field.
     """
 
     @typing.overload
@@ -190,6 +255,22 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
             contactservice.v1.contact_service_pb2.ExportContactsRequest,
             contactservice.v1.contact_service_pb2.ExportContactsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.CountContactsRequest,
+            contactservice.v1.contact_service_pb2.CountContactsResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -221,6 +302,22 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
         grpc.aio.UnaryStreamMultiCallable[
             contactservice.v1.contact_service_pb2.ExportContactsRequest,
             contactservice.v1.contact_service_pb2.ExportContactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+            contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.CountContactsRequest,
+            contactservice.v1.contact_service_pb2.CountContactsResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -350,6 +447,67 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     Example: {"filter": {"trusted": true}, "format": "EXPORT_FORMAT_JSONL"}
     """
 
+    BatchGetContacts: _ContactServiceBatchGetContactsType
+    """Returns up to 1000 contacts by id: one outcome for each id, in the order of the request. Changes nothing.
+
+    One bad id never fails the others. An outcome is the contact, or the error that GetContact would have
+    answered. The response ends at 3 MiB: the outcomes of later ids are RESPONSE_FULL, ask for these again.
+    When the database answers none of the items, the call itself fails with STORE_TIMEOUT or
+    STORE_UNAVAILABLE. For rates, a call counts as many as it has ids.
+
+    Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+    CONTACT_NOT_OWNED, INVALID_FIELD (the id is empty), RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE.
+    Scope: `read`.
+
+    Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R", "ct_5ABN2V1N9DM801M853AR7V4TFG59TDWH9EDD1R"]}
+    """
+
+    BatchEnsureContacts: _ContactServiceBatchEnsureContactsType
+    """Gets or creates up to 500 contacts, each as EnsureContact does: one outcome for each, in the order of the
+    request.
+
+    One bad contact never fails the others. Idempotent: after any end send the same batch again, whoever was
+    created is found. A person who stands twice in a batch is one contact; one of the outcomes has `created`
+    true. The response ends at 3 MiB: the outcomes of later contacts are RESPONSE_FULL, whether they were
+    created or not; send these again. When the database answers none of the items, the call itself fails with
+    STORE_TIMEOUT or STORE_UNAVAILABLE. For rates, a call counts as many as it has contacts.
+
+    Errors of the call: INVALID_FIELD (more than 500 contacts). Errors of an item: those of EnsureContact,
+    RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE. Scope: `write`; if any contact has a fingerprint, `trust`
+    too.
+
+    Example: {"contacts": [{"name": "Ann Lee", "email": "ann@example.com"}, {"phone": "+49 30 1234"}]}
+    """
+
+    BatchDeleteContacts: _ContactServiceBatchDeleteContactsType
+    """Deletes up to 1000 contacts for ever, each as DeleteContact does without an etag: one outcome for each id,
+    in the order of the request.
+
+    One bad id never fails the others. The answer waits for linked rows, at most 10 seconds and until a second
+    before the caller's deadline: receipts of what goes on then are RUNNING. Of an id that stands twice one
+    outcome is the deletion. With `allow_missing` the call is idempotent. When the database answers none of the
+    items, the call itself fails with STORE_TIMEOUT or STORE_UNAVAILABLE; deletions may still be carried out.
+    For rates, a call counts as many calls and deletions as it has ids.
+
+    Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+    CONTACT_NOT_OWNED, DELETE_RESTRICTED, INVALID_FIELD (the id is empty), WRITE_CONFLICT, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, and RESPONSE_FULL for receipts beyond 3 MiB. Scope: `delete`.
+
+    Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R"], "allowMissing": true}
+    """
+
+    CountContacts: _ContactServiceCountContactsType
+    """Counts the contacts that match, exactly. Changes nothing.
+
+    It walks what it counts, some hundred thousand contacts a second: with `max_count` it ends there, which is
+    enough for "more than 10,000". Contacts that come or go meanwhile may be counted or not.
+
+    Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative `max_count`).
+    Scope: `read`.
+
+    Example: {"filter": {"verified": true}, "maxCount": "10000"}
+    """
+
 ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.CreateContactRequest,
@@ -379,6 +537,22 @@ ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
         contactservice.v1.contact_service_pb2.ExportContactsRequest,
         contactservice.v1.contact_service_pb2.ExportContactsResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchGetContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+        contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.CountContactsRequest,
+        contactservice.v1.contact_service_pb2.CountContactsResponse,
+    ],
 ]
 
 class ContactServiceServicer(metaclass=abc.ABCMeta):
@@ -399,9 +573,10 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
     that was wrong. What gRPC itself answers, such as to an unknown method or a message over the limit, carries
     no details.
     Checks come in this order: who calls, how much, may they, is the request valid, is the contact there.
-    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, SCOPE_MISSING,
-    ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and
-    INVALID_FIELD for a request that cannot be parsed, has an unknown enum value or breaks the rule of a field.
+    Besides what each RPC names, any RPC can answer: CREDENTIALS_MISSING, CREDENTIALS_INVALID, RATE_LIMITED (with
+    the time to wait, where waiting helps), SCOPE_MISSING, ACCOUNT_NOT_ALLOWED, STORE_TIMEOUT,
+    STORE_UNAVAILABLE, SHUTTING_DOWN and INTERNAL, and INVALID_FIELD for a request that cannot be parsed, has an
+    unknown enum value or breaks the rule of a field.
     """
 
     @abc.abstractmethod
@@ -563,6 +738,87 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         `export`.
 
         Example: {"filter": {"trusted": true}, "format": "EXPORT_FORMAT_JSONL"}
+        """
+
+    @abc.abstractmethod
+    def BatchGetContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.BatchGetContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[contactservice.v1.contact_service_pb2.BatchGetContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.BatchGetContactsResponse]]:
+        """Returns up to 1000 contacts by id: one outcome for each id, in the order of the request. Changes nothing.
+
+        One bad id never fails the others. An outcome is the contact, or the error that GetContact would have
+        answered. The response ends at 3 MiB: the outcomes of later ids are RESPONSE_FULL, ask for these again.
+        When the database answers none of the items, the call itself fails with STORE_TIMEOUT or
+        STORE_UNAVAILABLE. For rates, a call counts as many as it has ids.
+
+        Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+        CONTACT_NOT_OWNED, INVALID_FIELD (the id is empty), RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE.
+        Scope: `read`.
+
+        Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R", "ct_5ABN2V1N9DM801M853AR7V4TFG59TDWH9EDD1R"]}
+        """
+
+    @abc.abstractmethod
+    def BatchEnsureContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.BatchEnsureContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.BatchEnsureContactsResponse]]:
+        """Gets or creates up to 500 contacts, each as EnsureContact does: one outcome for each, in the order of the
+        request.
+
+        One bad contact never fails the others. Idempotent: after any end send the same batch again, whoever was
+        created is found. A person who stands twice in a batch is one contact; one of the outcomes has `created`
+        true. The response ends at 3 MiB: the outcomes of later contacts are RESPONSE_FULL, whether they were
+        created or not; send these again. When the database answers none of the items, the call itself fails with
+        STORE_TIMEOUT or STORE_UNAVAILABLE. For rates, a call counts as many as it has contacts.
+
+        Errors of the call: INVALID_FIELD (more than 500 contacts). Errors of an item: those of EnsureContact,
+        RESPONSE_FULL, STORE_TIMEOUT, STORE_UNAVAILABLE. Scope: `write`; if any contact has a fingerprint, `trust`
+        too.
+
+        Example: {"contacts": [{"name": "Ann Lee", "email": "ann@example.com"}, {"phone": "+49 30 1234"}]}
+        """
+
+    @abc.abstractmethod
+    def BatchDeleteContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.BatchDeleteContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.BatchDeleteContactsResponse]]:
+        """Deletes up to 1000 contacts for ever, each as DeleteContact does without an etag: one outcome for each id,
+        in the order of the request.
+
+        One bad id never fails the others. The answer waits for linked rows, at most 10 seconds and until a second
+        before the caller's deadline: receipts of what goes on then are RUNNING. Of an id that stands twice one
+        outcome is the deletion. With `allow_missing` the call is idempotent. When the database answers none of the
+        items, the call itself fails with STORE_TIMEOUT or STORE_UNAVAILABLE; deletions may still be carried out.
+        For rates, a call counts as many calls and deletions as it has ids.
+
+        Errors of the call: INVALID_FIELD (more than 1000 ids). Errors of an item: CONTACT_NOT_FOUND,
+        CONTACT_NOT_OWNED, DELETE_RESTRICTED, INVALID_FIELD (the id is empty), WRITE_CONFLICT, STORE_TIMEOUT,
+        STORE_UNAVAILABLE, and RESPONSE_FULL for receipts beyond 3 MiB. Scope: `delete`.
+
+        Example: {"ids": ["ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R"], "allowMissing": true}
+        """
+
+    @abc.abstractmethod
+    def CountContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.CountContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[contactservice.v1.contact_service_pb2.CountContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.CountContactsResponse]]:
+        """Counts the contacts that match, exactly. Changes nothing.
+
+        It walks what it counts, some hundred thousand contacts a second: with `max_count` it ends there, which is
+        enough for "more than 10,000". Contacts that come or go meanwhile may be counted or not.
+
+        Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative `max_count`).
+        Scope: `read`.
+
+        Example: {"filter": {"verified": true}, "maxCount": "10000"}
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
