@@ -22,6 +22,8 @@ from service.storage.store import Store
 from tests.client import Client, failure
 from tests.people import fill
 from tests.process import ServiceProcess, eventually
+from tests.rpc.attacks import OPEN, WATCH, stalled
+from tests.rpc.frames import Wire
 from tests.test_processes import flags
 
 pytestmark = pytest.mark.timeout(120)
@@ -149,6 +151,20 @@ async def test_no_client_holds_it_up(
                 process.process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(process.process.wait, END_SECONDS) == 0
         assert "SHUTTING_DOWN" in process.log
+
+
+async def test_a_watcher_that_takes_nothing_does_not_hold_it_up(
+    tmp_path: Path, on_the_sessions_database: list[str]
+) -> None:
+    """Without a credential somebody watches its health and takes no byte of an answer: exit code 0."""
+    with (
+        ServiceProcess(tmp_path, *on_the_sessions_database, "--stall-timeout", LONG) as process,
+        Wire(process.address, window=0) as wire,
+    ):
+        readiness = checked(SERVICE.full_name).SerializeToString()
+        assert await asyncio.to_thread(stalled, wire, WATCH, readiness) == {OPEN: 1}
+        process.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.process.wait, END_SECONDS) == 0
 
 
 async def test_a_database_that_stands_still_does_not_hold_it_up(

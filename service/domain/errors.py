@@ -186,7 +186,7 @@ class ReaderStalled(ServiceError):
     code, reason = "ABORTED", "READER_STALLED"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The reader took nothing for {seconds:g} s; resume with the last token.")
+        super().__init__(f"The reader took nothing for {seconds:g} s; an export resumes with its last token.")
 
 
 class StoreTimeout(ServiceError):

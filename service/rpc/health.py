@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable
 
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio
 
 from service.domain.errors import ServiceError
+from service.rpc.health_servicer import HealthServicer
 from service.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Readiness:
     `answers` says whether the database did at the last look.
     """
 
-    def __init__(self, store: Store, servicer: aio.HealthServicer, service_name: str, revive: Revive) -> None:
+    def __init__(self, store: Store, servicer: HealthServicer, service_name: str, revive: Revive) -> None:
         self.answers = False
         self._store = store
         self._servicer = servicer
@@ -39,9 +39,9 @@ class Readiness:
         self._leaving = False
         self._told = float("-inf")
 
-    async def start(self) -> None:
-        await self._servicer.set("", _SERVING)
-        await self._servicer.set(self._service_name, _NOT_SERVING)
+    def start(self) -> None:
+        self._servicer.set("", _SERVING)
+        self._servicer.set(self._service_name, _NOT_SERVING)
 
     async def follow(self) -> None:
         """Runs until it is cancelled."""
@@ -58,10 +58,10 @@ class Readiness:
             return _AWAY
         return None if self._prepared else _MIGRATE
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """Not ready from now on, whatever the database does. The process stays alive, and says so."""
         self._leaving = True
-        await self._tell()
+        self._tell()
 
     async def look(self) -> None:
         """One look at the database: a ping, then its indexes until they are all there."""
@@ -78,7 +78,7 @@ class Readiness:
             self.answers = True
             if was_away and self._told > float("-inf"):
                 log.info("the database answers again")
-        await self._tell()
+        self._tell()
 
     async def _prepare(self) -> None:
         missing = await self._store.prepare()
@@ -86,10 +86,10 @@ class Readiness:
         if missing:
             self._remind(_MIGRATE, indexes=",".join(sorted(missing)))
 
-    async def _tell(self) -> None:
+    def _tell(self) -> None:
         # Without an index it is of use to readers: NOT_SERVING would keep them away, too.
         serves = self.answers and not self._leaving
-        await self._servicer.set(self._service_name, _SERVING if serves else _NOT_SERVING)
+        self._servicer.set(self._service_name, _SERVING if serves else _NOT_SERVING)
 
     def _remind(self, text: str, **facts: object) -> None:
         now = asyncio.get_running_loop().time()

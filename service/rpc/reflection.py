@@ -3,7 +3,7 @@
 It answers from the committed descriptor set, since the stubs carry no comments and no JSON names.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,26 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
+from service.domain.errors import RateLimited
+from service.ops.memory import MemoryGuard
+from service.rpc.open_services import OpenStream, OpenStreams
+
 # The two versions differ in the name of the package alone: same method, same messages, same numbers.
 VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _DESCRIPTORS = Path(__file__).with_name("descriptors.binpb")
 _PARTS = ("message_type", "nested_type", "enum_type", "service", "field", "oneof_decl", "method")
+# An answer may be a quarter of a MiB, and stays for as long as its reader takes nothing.
+_STREAMS = 64
+_STREAMS_OF_CONNECTION = 16
+_MEMORY_SECONDS = 1.0
 
 
-def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
+def add_reflection(
+    server: grpc.aio.Server, services: Sequence[str], stall_seconds: float, memory: MemoryGuard
+) -> None:
     """Serves reflection in both versions and lists these services; raises ValueError for an unknown one."""
-    method = grpc.stream_stream_rpc_method_handler(
-        Reflection(services).ServerReflectionInfo,
-        request_deserializer=_parsed,
-        response_serializer=pb.ServerReflectionResponse.SerializeToString,
-    )
-    methods = {"ServerReflectionInfo": method}
+    streams = OpenStreams(_STREAMS, _STREAMS_OF_CONNECTION, stall_seconds)
+    methods = {"ServerReflectionInfo": streams.handler(Reflection(services, memory).ServerReflectionInfo)}
     both = [grpc.method_handlers_generic_handler(name, methods) for name in VERSIONS]
     server.add_generic_rpc_handlers(both)
 
@@ -36,7 +42,8 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
 class Reflection:
     """Finds the file of a symbol among ours, those of the health protocol and those of the error details."""
 
-    def __init__(self, services: Sequence[str]) -> None:
+    def __init__(self, services: Sequence[str], memory: MemoryGuard) -> None:
+        self._memory = memory
         self._services = sorted(services)
         self._files = {file.name: file for file in _all_files()}
         self._file_of: dict[str, str] = {}
@@ -49,15 +56,14 @@ class Reflection:
         if unknown := [name for name in self._services if name not in self._file_of]:
             raise ValueError(f"no descriptor of {', '.join(unknown)}")
 
-    async def ServerReflectionInfo(  # noqa: N802 - the name of the RPC
-        self,
-        requests: AsyncIterator[pb.ServerReflectionRequest],
-        context: grpc.aio.ServicerContext[pb.ServerReflectionRequest, pb.ServerReflectionResponse],
-    ) -> None:
-        async for request in requests:
+    async def ServerReflectionInfo(self, stream: OpenStream) -> None:  # noqa: N802 - the name of the RPC
+        while (raw := await stream.read()) is not None:
+            request = _parsed(raw)
+            if self._memory.is_gone:
+                raise RateLimited("This replica has no memory to spare.", _MEMORY_SECONDS)
             answer = self._answer(request)
             echo = pb.ServerReflectionResponse(valid_host=request.host, original_request=request, **answer)
-            await context.write(echo)
+            await stream.write(echo)
 
     def _answer(self, request: pb.ServerReflectionRequest) -> dict[str, Any]:
         kind = request.WhichOneof("message_request")

@@ -5,8 +5,6 @@ import gc
 import logging
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio as health
 
 from contactservice.v1 import contact_service_pb2, contact_service_pb2_grpc
 from service.config import Config
@@ -17,6 +15,7 @@ from service.rpc import accepting
 from service.rpc.audit import Audit, trail
 from service.rpc.boundary import Boundary, Onlookers
 from service.rpc.health import Readiness, Revive
+from service.rpc.health_servicer import HealthServicer
 from service.rpc.limits import Limits, buckets
 from service.rpc.listening import Address, CannotServe, certificates, credentials
 from service.rpc.options import OPTIONS
@@ -75,7 +74,7 @@ class Server:
             config.stall_timeout,
             Onlookers(self.telemetry.tracing, Audit(self._trail, self._signers)),
         )
-        self._health = health.HealthServicer()
+        self._health = HealthServicer(config.stall_timeout)
         self.readiness = Readiness(self.store, self._health, SERVICE.full_name, revive)
         options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grpc = accepting.server([self._boundary], options)
@@ -89,10 +88,11 @@ class Server:
         await self.telemetry.listen(self._config.ops_address)
         servicer = Servicer(self.store, self._signers)
         contact_service_pb2_grpc.add_ContactServiceServicer_to_server(servicer, self._grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self._health.serve(self._grpc)
         if self._config.reflection:
-            add_reflection(self._grpc, [SERVICE.full_name, "grpc.health.v1.Health"])
-        await self.readiness.start()
+            services = [SERVICE.full_name, "grpc.health.v1.Health"]
+            add_reflection(self._grpc, services, self._config.stall_timeout, self.memory)
+        self.readiness.start()
         await asyncio.gather(self.readiness.look(), self._credentials.begin())
         # Last, as it listens at once: on a shared port connections would come and wait.
         try:
@@ -118,7 +118,7 @@ class Server:
 
     async def stop(self) -> None:
         """Leaves: is not ready at once, serves on for a moment, then only what is under way, then nothing."""
-        await self.readiness.leave()
+        self.readiness.leave()
         if self._following:
             # Those who choose among replicas need that long to hear of it.
             await asyncio.sleep(self._config.drain_delay)

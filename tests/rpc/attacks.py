@@ -2,7 +2,11 @@
 
 import random
 import re
+from collections import Counter
 from contextlib import ExitStack
+
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 
 from tests.rpc.frames import (
     CANCEL,
@@ -25,7 +29,10 @@ from tests.rpc.frames import (
 
 MIB = 1024 * 1024
 PATH = "/contactservice.v1.ContactService/GetContact"
-OK, RESOURCE_EXHAUSTED, UNAUTHENTICATED = "0", "8", "16"
+WATCH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, ABORTED, UNAUTHENTICATED = "0", "3", "8", "10", "16"
+OPEN = "open"
 REFUSED_STREAM, ENHANCE_YOUR_CALM = "reset 7", "reset 11"
 # How a call without a credential may end: that it is told so, or that there are too many on its connection.
 ANSWERS = (UNAUTHENTICATED, REFUSED_STREAM, ENHANCE_YOUR_CALM)
@@ -127,6 +134,33 @@ def falls_silent(address: str, said: bytes) -> bool:
         return wire.is_closed()
 
 
+def stalled(wire: Wire, path: str, content: bytes, count: int = 1) -> Counter[str]:
+    """Calls on a wire whose window is 0: how many stay open, their answer unread, and how others end."""
+    for stream in range(1, 2 * count, 2):
+        wire.send(frame(HEADERS, END_HEADERS, stream, call_headers(path)))
+        wire.send_message(stream, message(content))
+    ends: dict[int, str] = {}
+    for came in wire.frames():
+        if came.kind == HEADERS:
+            ends[came.stream] = _grpc_status(came.payload) if came.flags & END_STREAM else OPEN
+        if len(ends) == count:
+            break
+    return Counter(ends.values())
+
+
+def hoard(address: str, count: int) -> Counter[str]:
+    """Requests of nearly 1 MiB to what is open to all, and small ones for large answers, all left unread."""
+    name, symbol = HealthCheckRequest(service="x" * 10**6), "contactservice.v1.ContactService"
+    large = ServerReflectionRequest(file_containing_symbol="x" * 10**6)
+    small = ServerReflectionRequest(file_containing_symbol=symbol)
+    ends: Counter[str] = Counter()
+    with ExitStack() as wires:
+        for path, request in ((WATCH, name), (REFLECTION, large), (REFLECTION, small)):
+            wire = wires.enter_context(Wire(address, window=0))
+            ends += stalled(wire, path, request.SerializeToString(), count)
+    return ends
+
+
 def send_headers(wire: Wire, stream: int, block: bytes) -> None:
     parts = [block[start : start + 16384] for start in range(0, len(block), 16384)]
     for number, part in enumerate(parts):
@@ -140,6 +174,10 @@ def status(wire: Wire, stream: int) -> str:
         if came.stream == stream and came.kind == RST_STREAM:
             return f"reset {int.from_bytes(came.payload)}"
         if came.stream == stream and came.kind == HEADERS and came.flags & END_STREAM:
-            found = re.search(rb"grpc-status(?:\x01([0-9])|\x02([0-9]{2}))", came.payload)
-            return (found[1] or found[2]).decode() if found else "unreadable"
+            return _grpc_status(came.payload)
     return "closed"
+
+
+def _grpc_status(block: bytes) -> str:
+    found = re.search(rb"grpc-status(?:\x01([0-9])|\x02([0-9]{2}))", block)
+    return (found[1] or found[2]).decode() if found else "unreadable"

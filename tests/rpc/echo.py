@@ -3,11 +3,11 @@
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from service.rpc import accepting
 from service.rpc.boundary import Behaviour
+from service.rpc.health_servicer import HealthServicer
 
 PATH = "/test.Echo/Echo"
 
@@ -19,8 +19,9 @@ async def _echo(request: bytes, _: Any) -> bytes:
 async def started(behaviour: Behaviour = _echo) -> tuple[grpc.aio.Server, str]:
     """The server, with health beside it, and its address."""
     server = accepting.server([], [])
-    checks = aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    health = HealthServicer(stall_seconds=30)
+    health.set("", HealthCheckResponse.SERVING)
+    health.serve(server)
     handlers: dict[str, Any] = {"Echo": grpc.unary_unary_rpc_method_handler(behaviour)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")

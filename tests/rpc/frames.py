@@ -2,14 +2,15 @@
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7
-WINDOW_UPDATE, CONTINUATION, INITIAL_WINDOW_SIZE = 0x8, 0x9, 0x4
+WINDOW_UPDATE, CONTINUATION = 0x8, 0x9
+HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 0x1, 0x4
 END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
@@ -18,6 +19,10 @@ PATIENCE_SECONDS = 30
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
+
+
+def settings(of: Mapping[int, int]) -> bytes:
+    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *each) for each in of.items()))
 
 
 def field(name: str, value: str) -> bytes:
@@ -68,9 +73,12 @@ class Frame:
 
 
 class Wire:
-    """A connection to the server at this address, spoken to in bytes."""
+    """A connection to the server at this address, spoken to in bytes.
 
-    def __init__(self, address: str, *, greeted: bool = True) -> None:
+    With a `window` it takes so much of an answer, and has header fields named in full.
+    """
+
+    def __init__(self, address: str, *, greeted: bool = True, window: int | None = None) -> None:
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
         self._received = b""
@@ -78,7 +86,8 @@ class Wire:
         self._window = 65535
         self.settings = {INITIAL_WINDOW_SIZE: 65535}
         if greeted:
-            self.send(PREFACE + frame(SETTINGS, 0, 0))
+            own = {} if window is None else {HEADER_TABLE_SIZE: 0, INITIAL_WINDOW_SIZE: window}
+            self.send(PREFACE + settings(own))
             # The server speaks first of its limits. They hold once they are acknowledged.
             self._frame()
             self.send(frame(SETTINGS, ACK, 0))
@@ -110,8 +119,9 @@ class Wire:
                 content, window, self._window = content[size:], window - size, self._window - size
                 continue
             came = self._frame()
-            if came is None or (came.stream == stream and came.kind in {HEADERS, RST_STREAM}):
-                self._kept += [came] if came else []
+            if came and came.kind in {HEADERS, RST_STREAM}:
+                self._kept.append(came)
+            if came is None or (self._kept and self._kept[-1].stream == stream):
                 return
             if came.kind == WINDOW_UPDATE and came.stream == stream:
                 window += int.from_bytes(came.payload)

@@ -17,7 +17,7 @@ from bench.processes import forget_peak, resident
 from tests.client import Client
 from tests.process import ServiceProcess
 from tests.rpc import attacks
-from tests.rpc.attacks import PATH, RESOURCE_EXHAUSTED
+from tests.rpc.attacks import INVALID_ARGUMENT, OPEN, PATH, RESOURCE_EXHAUSTED
 from tests.rpc.frames import ENHANCE_YOUR_CALM
 from tests.rpc.pki import Authority
 from tests.rpc.serving import serving
@@ -135,6 +135,13 @@ async def test_calls_that_are_reset_at_once_leave_nothing(service: ServiceProces
         with growing_at_most(service, mib):
             end = await attacked(guest, partial(attacks.resets, service.address, 50_000))
         assert end in attacks.ANSWERS
+
+
+async def test_what_is_open_to_all_keeps_little(service: ServiceProcess, guest: Client) -> None:
+    """Of 300 streams that read no answer, 200 of them with 1 MiB to be kept or echoed, 16 are answered."""
+    with growing_at_most(service, mib=64):
+        ends = await attacked(guest, partial(attacks.hoard, service.address, 100))
+    assert ends == {INVALID_ARGUMENT: 200, OPEN: 16, RESOURCE_EXHAUSTED: 84}
 
 
 async def test_connections_that_say_nothing_disturb_nobody(service: ServiceProcess, guest: Client) -> None:

@@ -14,18 +14,20 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
+from service.ops.memory import MemoryGuard, resident
 from service.rpc.reflection import VERSIONS, add_reflection
 from tests.rpc.serving import serving
 
 SERVICE = "contactservice.v1.ContactService"
 SERVICES = (SERVICE, "grpc.health.v1.Health")
+PLENTY = MemoryGuard(None, resident)
 COMMENT = "Returns the contact with the id."
 
 
 @pytest.fixture(scope="module")
 async def address() -> AsyncIterator[str]:
     server = grpc.aio.server()
-    add_reflection(server, SERVICES)
+    add_reflection(server, SERVICES, 30, PLENTY)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
@@ -130,7 +132,7 @@ async def test_a_request_without_a_question_is_answered(address: str, version: s
 def test_a_service_without_a_descriptor_stops_the_start() -> None:
     """A service whose descriptor is nowhere to be found is refused before anything is served."""
     with pytest.raises(ValueError, match=r"no descriptor of some\.Service$"):
-        add_reflection(grpc.aio.server(), [SERVICE, "some.Service"])
+        add_reflection(grpc.aio.server(), [SERVICE, "some.Service"], 30, PLENTY)
 
 
 async def test_grpcurl_describes_a_method_with_its_comment(address: str) -> None:
