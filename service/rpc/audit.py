@@ -1,4 +1,4 @@
-"""The audit lines of calls: one when a write or a deletion has ended, or each of a batch, two for a stream."""
+"""The audit lines of calls: when a write or deletion has ended, for each of a batch, two for a stream."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
