@@ -20,7 +20,7 @@ from service.storage.mongod_binary import choose
 from service.storage.mongod_process import direct, end, free_port, listens, spawn
 from service.storage.transcode import Transcoder
 from tests.client import Client
-from tests.process import eventually
+from tests.process import eventually, flags
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,6 +91,12 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def any_token(tokens: Path) -> str:
     """A token with all scopes for any account, named per call."""
     return token_file.add(tokens, ANY_ACCOUNT, SCOPES)
+
+
+@pytest.fixture
+def on_the_sessions_database(mongodb_uri: str, tokens: Path, any_token: str) -> list[str]:  # noqa: ARG001
+    """The flags of a service in a process of its own."""
+    return flags(mongodb_uri, tokens)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -62,6 +62,11 @@ class ServiceProcess:
         return dict(json.loads(self.ready_file.read_text()))
 
 
+def flags(mongodb_uri: str, tokens: Path) -> list[str]:
+    """Those of a service beside others on one database."""
+    return ["--mongodb-uri", mongodb_uri, "--database", "processes", "--tokens", str(tokens)]
+
+
 def eventually(condition: Any, seconds: float = 10.0) -> Any:
     """The first true value of the condition; fails when there is none in time."""
     deadline = time.monotonic() + seconds

@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
@@ -67,17 +67,21 @@ class Observer:
         self.contact_id = (await self.client.create(name="Ann")).id
 
 
-@asynccontextmanager
-async def observed(process: ServiceProcess, token: str, account: str) -> AsyncIterator[Observer]:
-    async with grpc.aio.insecure_channel(process.address) as channel:
-        yield Observer(channel, token, account)
+Observed: TypeAlias = Callable[[str], AbstractAsyncContextManager[tuple[ServiceProcess, Observer]]]
 
 
-def flags(uri: str, tokens: Path) -> list[str]:
-    return [
-        *("--mongodb-uri", uri, "--database", "absence", "--tokens", str(tokens)),
-        *("--store-timeout", "1", "--log-format", "json"),
-    ]
+@pytest.fixture
+def observed(tmp_path: Path, tokens: Path, any_token: str, account: str) -> Observed:
+    """A service on the database of that URI, and who watches it."""
+
+    @asynccontextmanager
+    async def observe(uri: str) -> AsyncIterator[tuple[ServiceProcess, Observer]]:
+        place = ("--mongodb-uri", uri, "--database", "absence", "--tokens", str(tokens))
+        with ServiceProcess(tmp_path, *place, "--store-timeout", "1", "--log-format", "json") as process:
+            async with grpc.aio.insecure_channel(process.address) as channel:
+                yield process, Observer(channel, any_token, account)
+
+    return observe
 
 
 def told(process: ServiceProcess) -> list[dict[str, Any]]:
@@ -85,80 +89,70 @@ def told(process: ServiceProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-async def test_a_database_that_comes_after_the_service(
-    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
-) -> None:
+async def test_a_database_that_comes_after_the_service(mongod: EmbeddedMongod, observed: Observed) -> None:
     """Without it the service starts, lives, is not ready and refuses fast; once it is there, all is well."""
     uri = mongod.uri
     mongod.stop()
-    with ServiceProcess(tmp_path, *flags(uri, tokens)) as process:
-        async with observed(process, any_token, account) as observer:
-            await observer.hears(NOT_SERVING)
-            assert await observer.lives()
-            async with asyncio.timeout(12):
-                for _ in range(100):
-                    failed = await observer.client.failure("EnsureContact", contact={"name": "Ann"})
-                    assert (failed.code, failed.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
-            mongod.start()
-            await observer.hears(SERVING, RECOVERY_SECONDS)
-            await observer.creates()
+    async with observed(uri) as (process, observer):
+        await observer.hears(NOT_SERVING)
+        assert await observer.lives()
+        async with asyncio.timeout(12):
+            for _ in range(100):
+                failed = await observer.client.failure("EnsureContact", contact={"name": "Ann"})
+                assert (failed.code, failed.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+        mongod.start()
+        await observer.hears(SERVING, RECOVERY_SECONDS)
+        await observer.creates()
         eventually(lambda: "the database answers again" in [line["event"] for line in told(process)])
 
 
 async def test_a_database_that_is_killed_and_started_again(
-    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
+    mongod: EmbeddedMongod, observed: Observed
 ) -> None:
     """Readiness follows it down and up, liveness stays, and the process is the same."""
-    with ServiceProcess(tmp_path, *flags(mongod.uri, tokens)) as process:
-        async with observed(process, any_token, account) as observer:
-            await observer.hears(SERVING)
-            await observer.creates()
-            os.kill(mongod.pid, signal.SIGKILL)
+    async with observed(mongod.uri) as (_, observer):
+        await observer.hears(SERVING)
+        await observer.creates()
+        os.kill(mongod.pid, signal.SIGKILL)
+        await observer.hears(NOT_SERVING)
+        assert await observer.lives()
+        await observer.is_refused_fast()
+        mongod.stop()
+        mongod.start()
+        await observer.hears(SERVING, RECOVERY_SECONDS)
+        assert (await observer.client.get(observer.contact_id)).name == "Ann"
+
+
+async def test_a_database_that_stands_still(mongod: EmbeddedMongod, observed: Observed) -> None:
+    """Connections stay open and nothing is answered: as good as away, until it moves again."""
+    async with observed(mongod.uri) as (_, observer):
+        await observer.hears(SERVING)
+        await observer.creates()
+        os.kill(mongod.pid, signal.SIGSTOP)
+        try:
             await observer.hears(NOT_SERVING)
             assert await observer.lives()
             await observer.is_refused_fast()
-            mongod.stop()
-            mongod.start()
-            await observer.hears(SERVING, RECOVERY_SECONDS)
-            assert (await observer.client.get(observer.contact_id)).name == "Ann"
+        finally:
+            os.kill(mongod.pid, signal.SIGCONT)
+        await observer.hears(SERVING, RECOVERY_SECONDS)
+        assert (await observer.client.get(observer.contact_id)).name == "Ann"
 
 
-async def test_a_database_that_stands_still(
-    mongod: EmbeddedMongod, tmp_path: Path, tokens: Path, any_token: str, account: str
-) -> None:
-    """Connections stay open and nothing is answered: as good as away, until it moves again."""
-    with ServiceProcess(tmp_path, *flags(mongod.uri, tokens)) as process:
-        async with observed(process, any_token, account) as observer:
-            await observer.hears(SERVING)
-            await observer.creates()
-            os.kill(mongod.pid, signal.SIGSTOP)
-            try:
-                await observer.hears(NOT_SERVING)
-                assert await observer.lives()
-                await observer.is_refused_fast()
-            finally:
-                os.kill(mongod.pid, signal.SIGCONT)
-            await observer.hears(SERVING, RECOVERY_SECONDS)
-            assert (await observer.client.get(observer.contact_id)).name == "Ann"
-
-
-async def test_an_absence_is_told_in_one_line_per_five_seconds(
-    tmp_path: Path, tokens: Path, any_token: str, account: str
-) -> None:
+async def test_an_absence_is_told_in_one_line_per_five_seconds(observed: Observed) -> None:
     """However many calls fail meanwhile: the line says how many; they have none, nor an audit line."""
-    with ServiceProcess(tmp_path, *flags("mongodb://127.0.0.1:9/?replicaSet=rs0", tokens)) as process:
-        async with observed(process, any_token, account) as observer:
+    async with observed("mongodb://127.0.0.1:9/?replicaSet=rs0") as (process, observer):
 
-            async def storm() -> None:
-                while True:
-                    await observer.client.failure("ListContacts")
-                    await observer.client.failure("CreateContact")
+        async def storm() -> None:
+            while True:
+                await observer.client.failure("ListContacts")
+                await observer.client.failure("CreateContact")
 
-            callers = [asyncio.create_task(storm()) for _ in range(8)]
-            await asyncio.to_thread(eventually, lambda: len(told(process)) >= 3, 30)
-            for caller in callers:
-                caller.cancel()
-            await asyncio.gather(*callers, return_exceptions=True)
+        callers = [asyncio.create_task(storm()) for _ in range(8)]
+        await asyncio.to_thread(eventually, lambda: len(told(process)) >= 3, 30)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
         lines = told(process)
         assert {line["event"] for line in lines} <= {"serving", "the database does not answer"}
         away = [line for line in lines if line["event"] != "serving"]

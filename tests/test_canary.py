@@ -19,11 +19,10 @@ from service.rpc.auth import SCOPES
 from service.rpc.server import SERVICE
 from tests.client import Client, request
 from tests.collector import Collector, collecting
-from tests.process import ServiceProcess
+from tests.process import ServiceProcess, flags
 from tests.rpc.refusal import ended, send
 from tests.rpc.serving import NOBODY_LISTENS
 from tests.scrape import get
-from tests.test_processes import flags
 
 pytestmark = pytest.mark.timeout(180)
 

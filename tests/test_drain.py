@@ -15,16 +15,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.rpc.server import SERVICE
-from service.storage.connection import connect
-from service.storage.gate import Gate
 from service.storage.mongod import EmbeddedMongod
-from service.storage.store import Store
 from tests.client import Client, failure
-from tests.people import fill
-from tests.process import ServiceProcess, eventually
+from tests.people import fill_database
+from tests.process import ServiceProcess, eventually, flags
 from tests.rpc.attacks import OPEN, WATCH, stalled
 from tests.rpc.frames import Wire
-from tests.test_processes import flags
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -35,16 +31,9 @@ END_SECONDS = 35
 LONG = "600"
 
 
-@pytest.fixture
-def on_the_sessions_database(mongodb_uri: str, tokens: Path, any_token: str) -> list[str]:  # noqa: ARG001
-    return flags(mongodb_uri, tokens)
-
-
 async def filled(mongodb_uri: str, account: str) -> None:
     """More than fits between service and reader."""
-    store = Store(connect(mongodb_uri), "processes", Gate())
-    await fill(store, account, count=10_000, size=2000)
-    await store.close()
+    await fill_database(mongodb_uri, "processes", [account], count=10_000, size=2000)
 
 
 def checked(name: str = "") -> health_pb2.HealthCheckRequest:

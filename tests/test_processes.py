@@ -10,12 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from service.storage.connection import connect
-from service.storage.gate import Gate
-from service.storage.store import Store
 from tests.client import Client
-from tests.people import fill
-from tests.process import ServiceProcess, eventually
+from tests.people import fill_database
+from tests.process import ServiceProcess, eventually, flags
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,10 +27,6 @@ def alive(pid: int) -> bool:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def flags(mongodb_uri: str, tokens: Path) -> list[str]:
-    return ["--mongodb-uri", mongodb_uri, "--database", "processes", "--tokens", str(tokens)]
 
 
 @pytest.fixture
@@ -197,15 +190,13 @@ async def test_a_stalled_reader_costs_a_few_mebibytes(
 ) -> None:
     """Sixteen readers that take nothing cost at most 8 MiB each, whatever there is to export."""
     process = pair[0]
-    store = Store(connect(mongodb_uri), "processes", Gate())
-    for number in range(4):
-        await fill(store, f"{account}-{number}", count=6000, size=2000)
-    await store.close()
+    accounts = [f"{account}-{number}" for number in range(4)]
+    await fill_database(mongodb_uri, "processes", accounts, count=6000, size=2000)
     before = resident(process.process.pid)
     async with AsyncExitStack() as channels:
         for number in range(16):
             channel = await channels.enter_async_context(grpc.aio.insecure_channel(process.address))
-            await Client(channel, any_token, f"{account}-{number % 4}").export().read()
+            await Client(channel, any_token, accounts[number % 4]).export().read()
         await settled(process.process.pid)
         assert resident(process.process.pid) - before <= 16 * 8
 

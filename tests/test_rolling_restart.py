@@ -13,8 +13,7 @@ import pytest
 
 from service.ops.port import bound
 from tests.client import Client, request
-from tests.process import ServiceProcess
-from tests.test_processes import flags
+from tests.process import ServiceProcess, flags
 
 pytestmark = pytest.mark.timeout(180)
 

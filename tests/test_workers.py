@@ -15,13 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.rpc.listening import DEV_ACCOUNT
 from service.rpc.server import SERVICE
-from service.storage.connection import connect
-from service.storage.gate import Gate
-from service.storage.store import Store
 from tests.client import Client
-from tests.people import fill
+from tests.people import fill_database
 from tests.process import ServiceProcess, eventually
-from tests.test_processes import alive, children, flags
+from tests.test_processes import alive, children
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -59,11 +56,6 @@ class Workers(ServiceProcess):
 
 def command(pid: int) -> list[bytes]:
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-
-
-@pytest.fixture
-def on_the_sessions_database(mongodb_uri: str, tokens: Path, any_token: str) -> list[str]:  # noqa: ARG001
-    return flags(mongodb_uri, tokens)
 
 
 @asynccontextmanager
@@ -215,9 +207,8 @@ async def test_sigterm_drains_all(group: bool, tmp_path: Path) -> None:
         async with one_client_each(process, dev_token(tmp_path), None) as clients:
             assert len(clients) == 2
             # More than fits between service and reader.
-            store = Store(connect(process.facts["mongodb_uri"]), "contactservice", Gate())
-            await fill(store, DEV_ACCOUNT, count=10_000, size=2000)
-            await store.close()
+            uri = process.facts["mongodb_uri"]
+            await fill_database(uri, "contactservice", [DEV_ACCOUNT], count=10_000, size=2000)
             exports = [aiter(client.export()) for client in clients.values()]
             assert [(await anext(export)).HasField("header") for export in exports] == [True, True]
             if group:

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.rpc.server import SERVICE
-from tests.process import eventually
+from tests.process import eventually, flags
 from tests.scrape import Samples, fetch, parsed
-from tests.test_processes import flags
 from tests.test_workers import Workers, one_client_each
 
 pytestmark = [

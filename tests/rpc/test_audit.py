@@ -16,9 +16,8 @@ from service.rpc.auth import RPC_SCOPES
 from service.rpc.listening import CannotServe
 from service.rpc.server import Server
 from tests.client import Client
-from tests.process import ServiceProcess
+from tests.process import ServiceProcess, flags
 from tests.rpc.serving import serving
-from tests.test_processes import flags
 
 COMMON = {"time", "level", "event", "method", "account", "principal", "request_id"}
 

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 
-from service import config as configuration
 from service.domain.errors import ExportSlotsFull
 from service.rpc.server import Server
 from service.rpc.slots import Slots
 from tests.client import Client
 from tests.people import fill
+from tests.rpc.serving import serving
 
 
 async def opened(client: Client) -> grpc.aio.UnaryStreamCall:
@@ -75,17 +75,8 @@ def test_an_account_leaves_slots_to_others() -> None:
 @pytest_asyncio.fixture
 async def patient(mongodb_uri: str, tokens: Path, any_token: str) -> AsyncIterator[Server]:  # noqa: ARG001
     """A server with the usual patience for a reader that takes nothing."""
-    flags = {
-        "address": "127.0.0.1:0",
-        "tokens": tokens,
-        "database": "patient",
-        "drain_delay": 0,
-        "drain_timeout": 0,
-    }
-    server = Server(configuration.load(flags), mongodb_uri, lambda: None)
-    await server.start()
-    yield server
-    await server.stop()
+    async with serving(mongodb_uri, tokens=tokens, database="patient") as (server, _):
+        yield server
 
 
 async def test_gets_are_answered_while_sixteen_exports_stall(
