@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 
 class Proxy:
@@ -18,7 +19,7 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", self._target)
-        backwards = asyncio.create_task(self._pass(back, writer))
+        backwards = asyncio.create_task(self.bring_back(back, writer))
         with suppress(ConnectionError):
             while message := await reader.read(65536):
                 if self.stumbles_at and self.stumbles_at in message:
@@ -33,15 +34,18 @@ class Proxy:
             with suppress(ConnectionError):
                 await each.wait_closed()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def bring_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while message := await reader.read(65536):
             writer.write(message)
 
 
+AnyProxy = TypeVar("AnyProxy", bound=Proxy)
+
+
 @asynccontextmanager
-async def proxied(port: int) -> AsyncIterator[tuple[Proxy, int]]:
+async def proxied(port: int, kind: type[AnyProxy] = Proxy) -> AsyncIterator[tuple[AnyProxy, int]]:
     """The proxy before that port, and its own."""
-    proxy = Proxy(port)
+    proxy = kind(port)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     try:
         yield proxy, server.sockets[0].getsockname()[1]
