@@ -17,43 +17,64 @@ from tests.people import fill
 pytestmark = pytest.mark.usefixtures("each_way")
 
 
-async def exported_ids(client: Client, seen: asyncio.Event) -> list[str]:
-    data = b""
-    async for message in client.export():
-        data += message.data
-        seen.set()
-        # Slow enough for the others to come in between.
-        await asyncio.sleep(0.002)
-        complete = message.summary.complete
-    assert complete
-    return [json.loads(line)["id"] for line in data.splitlines()]
-
-
-async def churn(client: Client, stop: asyncio.Event, stable: list[str]) -> None:
+class Churn:
     """Creates, updates and deletes without a pause; the stable contacts are updated, but stay."""
-    number = 0
-    while not stop.is_set():
-        number += 1
-        created = await client.create(name=f"passing {number}")
-        await client.update({"id": stable[number * 37 % len(stable)], "metadata": {"turn": number}})
-        await client.update({"id": created.id, "name": "changed"})
-        await client.call("DeleteContact", id=created.id)
+
+    def __init__(self, client: Client, stable: list[str]) -> None:
+        self.turns = 0
+        self._client = client
+        self._stable = stable
+        self._turned = asyncio.Event()
+
+    async def follow(self) -> None:
+        while True:
+            self.turns += 1
+            created = await self._client.create(name=f"passing {self.turns}")
+            stable = self._stable[self.turns * 37 % len(self._stable)]
+            await self._client.update({"id": stable, "metadata": {"turn": self.turns}})
+            await self._client.update({"id": created.id, "name": "changed"})
+            await self._client.call("DeleteContact", id=created.id)
+            self._turned.set()
+
+    async def goes_on(self) -> None:
+        """Until another turn of a writer has ended."""
+        self._turned.clear()
+        await self._turned.wait()
+
+
+async def exported(client: Client) -> list[dict[str, Any]]:
+    messages = [message async for message in client.export()]
+    assert messages[-1].summary.complete
+    return [json.loads(line) for message in messages for line in message.data.splitlines()]
 
 
 @pytest.mark.parametrize("round_number", range(3))
 async def test_what_exists_throughout_appears_exactly_once(
     round_number: int, server: Server, client: Client, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While others are created, updated and deleted at a high rate, no stable contact is lost or doubled."""
+    """While others come, change and go before each reply of the database, none is lost or doubled."""
     monkeypatch.setattr(limits, "EXPORT_MESSAGE_BYTES", 2_000 * (round_number + 1))
     stable = [contact.id for contact in await fill(server.store, account, count=1500)]
-    seen, stop = asyncio.Event(), asyncio.Event()
-    writers = [asyncio.create_task(churn(client, stop, stable)) for _ in range(4)]
-    found = Counter(await exported_ids(client, seen))
-    stop.set()
-    await asyncio.gather(*writers)
+    churn = Churn(client, stable)
+    reply, turns = server.store._reply, []
+
+    async def amid_churn(*arguments: Any) -> bytes:
+        await churn.goes_on()
+        turns.append(churn.turns)
+        return await reply(*arguments)
+
+    monkeypatch.setattr(server.store, "_reply", amid_churn)
+    writers = [asyncio.create_task(churn.follow()) for _ in range(4)]
+    records = await exported(client)
+    for writer in writers:
+        writer.cancel()
+    await asyncio.gather(*writers, return_exceptions=True)
+    found = Counter(record["id"] for record in records)
     assert {found[contact_id] for contact_id in stable} == {1}
     assert max(found.values()) == 1
+    assert len(turns) > 3
+    assert turns == sorted(set(turns))
+    assert any("turn" in record["metadata"] for record in records)
 
 
 async def test_a_stream_that_fails_has_a_status_and_no_summary(

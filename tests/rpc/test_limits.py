@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import grpc
@@ -87,15 +88,18 @@ async def test_an_account_above_its_rate_is_told_when_to_come_back(
         assert +server.limits.refusals == {"rate_calls": 2}
 
 
-async def test_who_waits_as_told_is_served(limited: Limited) -> None:
+async def test_who_waits_as_told_is_served(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many that come at once one is served, and after the wait that the others are told the next."""
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("service.rpc.limits.time", clock)
     async with limited(rate_calls="2/s:1") as (_, client):
         came = await asyncio.gather(*(outcome(client) for _ in range(10)))
-        waits = [wait for wait in came if wait]
-        assert waits
-        assert max(waits) <= 0.5
-        await asyncio.sleep(max(waits))
-        await client.list()
+        assert sorted(came) == [0, *[0.5] * 9]
+        clock.now += 0.499
+        assert 0 < await outcome(client) <= 0.001
+        clock.now += 0.001
+        assert not await outcome(client)
+        assert await outcome(client) == 0.5
 
 
 async def outcome(client: Client) -> float:
