@@ -110,7 +110,7 @@ class Server:
         self.telemetry.start()
         self._serving = True
         if not transcode.IS_NATIVE:
-            log.info("the compiled part is not built: exports are written by Python, which takes longer")
+            log.info("the compiled part is not built: Python serves calls and exports, which takes longer")
 
     async def fails(self) -> None:
         """Raises what keeps the started server from following what it depends on; does not return."""

@@ -1,6 +1,7 @@
 """What the server is made of: its port, keys for tokens, the version of gRPC."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,20 @@ from service.rpc import server as server_module
 from service.rpc.boundary import Boundary
 from service.rpc.listening import CannotServe
 from service.rpc.server import Server, check_grpc
+from service.storage import transcode
 from tests.client import Client
+
+
+async def test_a_server_without_the_compiled_part_says_so(
+    mongodb_uri: str, tokens: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what it costs: the compiled part is in the way of calls, too, not of exports alone."""
+    monkeypatch.setattr(transcode, "IS_NATIVE", False)
+    caplog.set_level(logging.INFO)
+    async with serving(mongodb_uri, tokens, None):
+        pass
+    told = "the compiled part is not built: Python serves calls and exports, which takes longer"
+    assert told in caplog.messages
 
 
 @pytest.mark.parametrize("content", ["", "# none\n", "zz\n", "aa\n", "aa" * 31 + "\n"])
@@ -30,7 +44,7 @@ def test_a_key_file_without_good_keys_stops_the_start(content: str, tmp_path: Pa
 
 
 @asynccontextmanager
-async def serving(mongodb_uri: str, tokens: Path, keys: Path) -> AsyncIterator[grpc.aio.Channel]:
+async def serving(mongodb_uri: str, tokens: Path, keys: Path | None) -> AsyncIterator[grpc.aio.Channel]:
     flags = {"address": "127.0.0.1:0", "tokens": tokens, "token_keys": keys, "database": "tests"}
     server = Server(configuration.load(flags), mongodb_uri, lambda: None)
     await server.start()
