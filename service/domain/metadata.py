@@ -1,4 +1,4 @@
-"""Metadata: what may be kept, and how a patch merges into it (RFC 7386).
+"""Metadata: what may be kept, and how a patch merges into it (RFC 7396).
 
 A null member is never stored; a null inside a list is a value like any other. Whole numbers are integers.
 """

@@ -52,7 +52,7 @@ def holds_null_member(value: Any) -> bool:
     ],
 )
 def test_merging_follows_the_examples_of_the_rfc(stored: Metadata, patch: Metadata, result: Metadata) -> None:
-    """The cases of RFC 7386, Appendix A, give the results that stand there."""
+    """The cases of RFC 7396, Appendix A, give the results that stand there."""
     assert metadata.merged(stored, metadata.normalised(patch)) == result
 
 
