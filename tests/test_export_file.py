@@ -231,8 +231,8 @@ async def test_as_long_as_something_comes_it_goes_on(
     async with proxied(server.address.port, Line) as (line, port):
         line.breaks_after = 3_000_000
         code, said = await Export(f"127.0.0.1:{port}", token, tmp_path / "out").ended()
-    assert (code, said.count("; going on in 0.4 s\n")) == (0, said.count("\n") - 1)
-    assert said.count("going on") > 5
+    assert code == 0
+    assert said.count("; going on in ") > 5
     assert (tmp_path / "out").read_bytes() == whole
 
 
