@@ -10,9 +10,12 @@ from typing import Any, Self
 
 
 class ServiceProcess:
-    """`contactservice serve`, from the ready file to its end. Extra flags win over the defaults."""
+    """`contactservice serve`, from the ready file to its end. Extra flags win over the defaults.
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    Its stderr is the log, or a descriptor.
+    """
+
+    def __init__(self, folder: Path, *flags: str, stderr: int | None = None) -> None:
         self.ready_file = folder / "ready.json"
         self.log_file = folder / "log"
         self._command = [
@@ -23,12 +26,13 @@ class ServiceProcess:
             *("--ready-file", str(self.ready_file)),
             *flags,
         ]
+        self._stderr = stderr
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
         self.ready_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=self._stderr or log)
         self.facts = self._ready()
         return self
 

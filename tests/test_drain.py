@@ -18,9 +18,11 @@ from service.rpc.server import SERVICE
 from service.storage.mongod import EmbeddedMongod
 from tests.client import Client, failure
 from tests.people import fill_database
+from tests.pipe import full_pipe
 from tests.process import ServiceProcess, eventually, flags
 from tests.rpc.attacks import OPEN, WATCH, stalled
 from tests.rpc.frames import Wire
+from tests.scrape import get
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -152,6 +154,35 @@ async def test_a_watcher_that_takes_nothing_does_not_hold_it_up(
     ):
         readiness = checked(SERVICE.full_name).SerializeToString()
         assert await asyncio.to_thread(stalled, wire, WATCH, readiness) == {OPEN: 1}
+        process.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.process.wait, END_SECONDS) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_stderr_that_nobody_reads_does_not_hold_it_up(
+    workers: str,
+    tmp_path: Path,
+    on_the_sessions_database: list[str],
+    any_token: str,
+    account: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It starts, answers calls and probes, whatever there is to tell of them, and ends on SIGTERM with 0."""
+    # Without buffers there are no locks of theirs that an end might wait for.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    path = tmp_path / "folder" / "audit"
+    path.parent.mkdir()
+    more = ("--workers", workers, "--audit-file", str(path), "--ops-address", "127.0.0.1:0")
+    with (
+        full_pipe() as pipe,
+        ServiceProcess(tmp_path, *on_the_sessions_database, *more, stderr=pipe.entrance) as process,
+    ):
+        # So that each of them has its line, and a complaint.
+        path.parent.rename(tmp_path / "away")
+        async with grpc.aio.insecure_channel(process.address) as channel:
+            for _ in range(20):
+                await Client(channel, any_token, account).create()
+        assert (await get(process.facts["ops_address"], "/livez")).status == 200
         process.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.process.wait, END_SECONDS) == 0
 

@@ -46,6 +46,7 @@ FIELDS = frozenset(
 _DRIVER_MODULES = ("pymongo", "bson")
 # And those of these quote what was looked up or could not be read: int("ann@example.com").
 _QUOTING = (LookupError, ValueError)
+_HARMLESS = {str, int, float, bool}
 
 Facts: TypeAlias = Mapping[str, object]
 
@@ -64,6 +65,18 @@ class Line(NamedTuple):
         error = record.exc_info[1] if record.exc_info else None
         trace = without_driver_text(error) if error else None
         return cls(record.created, record.getMessage(), record.__dict__, record.levelname, trace)
+
+    @classmethod
+    def instead_of(cls, record: logging.LogRecord, failure: Exception) -> Self:
+        """For a record that has no line: its event, those of its facts that can do no harm, and why."""
+        facts = {name: fact for name, fact in record.__dict__.items() if type(fact) in _HARMLESS}
+        event = record.msg if isinstance(record.msg, str) else record.name
+        return cls(record.created, event, {**facts, **unmade(failure)}, record.levelname)
+
+
+def unmade(failure: Exception) -> Facts:
+    """What there is to tell of a line that could not be made."""
+    return {"error": f"the line could not be made: {type(failure).__qualname__}"}
 
 
 # layout(line, facts): its text, with those of its facts that may be told.
@@ -126,25 +139,30 @@ _COMPILED: Mapping[Layout, CompiledLayout] = (
 
 def without_driver_text(error: BaseException) -> str:
     """The frames and type of an exception and its causes; the message only where it quotes no value."""
-    trace = traceback.TracebackException.from_exception(error)
-    parts: list[str] = []
-    _describe(error, trace, parts)
-    return "".join(parts).rstrip()
+    return "led to\n".join(map(_described, reversed(_causes(error)))).rstrip()
 
 
-def _describe(error: BaseException, trace: traceback.TracebackException, parts: list[str]) -> None:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        _describe(cause, traceback.TracebackException.from_exception(cause), parts)
-        parts.append("led to\n")
-    parts.extend(trace.stack.format())
+def _causes(error: BaseException) -> list[BaseException]:
+    # The error first. Each once: whoever raises an error from itself makes a circle.
+    seen: dict[int, BaseException] = {}
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen[id(cause)] = cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return [*seen.values()]
+
+
+def _described(error: BaseException) -> str:
+    return "".join(traceback.format_tb(error.__traceback__)) + _named(error)
+
+
+def _named(error: BaseException) -> str:
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     if kind.startswith(_DRIVER_MODULES):
-        parts.append(f"{kind} (code {getattr(error, 'code', None)}; its text is withheld)\n")
-    elif isinstance(error, _QUOTING):
-        parts.append(f"{kind} (its text is withheld)\n")
-    else:
-        parts.append(f"{kind}: {error}\n")
+        return f"{kind} (code {getattr(error, 'code', None)}; its text is withheld)\n"
+    if isinstance(error, _QUOTING):
+        return f"{kind} (its text is withheld)\n"
+    return f"{kind}: {error}\n"
 
 
 # Many lines fall into one second, and writing the time takes longer than the rest of them.

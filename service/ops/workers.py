@@ -89,8 +89,8 @@ class Workers:
             log.warning("killing the workers")
             self._send(signal.SIGKILL)
         else:
-            log.info("draining")
             self._stopping.set()
+            log.info("draining")
 
     async def _look(self, look: Callable[[], object]) -> None:
         while True:

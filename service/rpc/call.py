@@ -100,16 +100,16 @@ class Call:
 
     def failed(self, error: Exception) -> ServiceError:
         """The error for the caller; one that is not ours is logged in full and told in none."""
-        if not isinstance(error, ServiceError):
+        told = error if isinstance(error, ServiceError) else Internal(self.request_id)
+        self.code, self.reason = told.code, told.reason
+        if told is not error:
             facts = {"method": self.method.name, "request_id": self.request_id}
             log.error("a call failed", extra=facts, exc_info=error)
-            error = Internal(self.request_id)
         # Its frames hold what holds it.
-        error.__traceback__ = None
-        self.code, self.reason = error.code, error.reason
-        if isinstance(error, StoreUnavailable) and not error.asked:
+        told.__traceback__ = None
+        if isinstance(told, StoreUnavailable) and not told.asked:
             self.audited = False
-        return error
+        return told
 
     def end(self) -> None:
         """Lets go of what it holds, counts, and writes the line."""

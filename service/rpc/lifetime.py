@@ -51,8 +51,8 @@ async def serve(
 
 def _signalled(stopping: asyncio.Event, is_worker: bool) -> None:
     if not stopping.is_set():
-        log.info("draining")
         stopping.set()
+        log.info("draining")
     elif not is_worker:
         _end_at_once()
 

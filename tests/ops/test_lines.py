@@ -58,6 +58,19 @@ def test_a_driver_error_is_logged_without_its_text(formatter: logging.Formatter)
     assert "test_a_driver_error_is_logged_without_its_text" in line
 
 
+@pytest.mark.parametrize("formatter", FORMATTERS)
+def test_causes_that_lead_in_a_circle_are_told_once(formatter: logging.Formatter) -> None:
+    """Whoever raises an error from itself, or from what it led to, has a line all the same."""
+    cause, error = KeyError(SECRET), RuntimeError("a bug")
+    error.__cause__ = cause
+    cause.__context__ = error
+    line = formatter.format(record(error))
+    assert (line.count("KeyError"), line.count("RuntimeError: a bug")) == (1, 1)
+    assert line.index("KeyError") < line.index("RuntimeError")
+    error.__cause__ = error
+    assert formatter.format(record(error)).count("RuntimeError: a bug") == 1
+
+
 @pytest.mark.parametrize("wrong", [int, {}.__getitem__, [].index, json.loads])
 def test_an_error_that_quotes_a_value_is_logged_without_its_text(wrong: Callable[[str], object]) -> None:
     """What was looked up or could not be read may be somebody's address; class and frames tell where."""

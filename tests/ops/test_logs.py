@@ -1,40 +1,63 @@
 """Where log lines go: together after a moment, whole, none lost."""
 
 import errno
-import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 from functools import partial
 from select import PIPE_BUF
 
-from service.ops.lines import Line, LineFormatter
-from service.ops.logs import AT_A_STRETCH, LineWriter
+import pytest
+
+from service.ops import logs
+from service.ops.lines import Facts, Line, LineFormatter
+from service.ops.logs import AT_A_STRETCH, LOST, MOST_LINES, LineWriter, Stream
+from service.ops.whole_lines import WholeLines
+from tests.pipe import full_pipe
 
 
-def written_to(stream: io.StringIO, *, is_shared: bool = False) -> LineWriter:
+def short(line: Line, facts: Facts) -> str:
+    return " ".join(str(each) for each in (line.event, *facts.values()))
+
+
+def written_to(stream: Stream, *, is_shared: bool = False) -> LineWriter:
     """A writer of what each line tells, and nothing else."""
-    return LineWriter(stream, LineFormatter(lambda line, _: line.event), is_shared=is_shared)
+    return LineWriter(stream, LineFormatter(short), is_shared=is_shared)
 
 
-class Recorder(io.StringIO):
+def record(text: str, level: int = logging.INFO, **facts: object) -> logging.LogRecord:
+    made = logging.LogRecord("service.x", level, "f", 1, text, (), None)
+    made.__dict__.update(facts)
+    return made
+
+
+class Recorder:
     """A stream that keeps what is written at once and tells of it."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.pieces: list[str] = []
-        self.full = False
+        self.failure: Exception | None = None
         self.written = threading.Event()
 
-    def write(self, text: str) -> int:
-        if self.full:
-            raise OSError(errno.ENOSPC, "no space")
-        self.pieces.append(text)
-        count = super().write(text)
+    @property
+    def lines(self) -> list[str]:
+        return "".join(self.pieces).splitlines()
+
+    def write(self, lines: bytes) -> None:
+        if self.failure:
+            raise self.failure
+        self.pieces.append(lines.decode())
         self.written.set()
-        return count
+
+
+class Unspeakable:
+    """What cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("ann@example.com")
 
 
 def test_lines_are_written_together_after_a_moment() -> None:
@@ -43,10 +66,10 @@ def test_lines_are_written_together_after_a_moment() -> None:
     writer, count = written_to(stream), 4 * AT_A_STRETCH
     for number in range(count):
         writer.emit_later(partial(Line, 0, str(number), {}))
-    while len(stream.getvalue().split()) < count:
+    while len(stream.lines) < count:
         assert stream.written.wait(10)
         stream.written.clear()
-    assert stream.getvalue().split() == [str(number) for number in range(count)]
+    assert stream.lines == [str(number) for number in range(count)]
     assert len(stream.pieces) <= 10
     assert max(piece.count("\n") for piece in stream.pieces) <= AT_A_STRETCH
 
@@ -59,9 +82,9 @@ def test_no_write_cuts_a_line() -> None:
     writer = written_to(stream, is_shared=True)
     lines = [str(number).rjust(300, "ä") for number in range(100)]
     for line in [*lines, "x" * 5000]:
-        writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, line, (), None))
+        writer.handle(record(line))
     writer.flush()
-    assert stream.getvalue().split() == [*lines, "x" * 5000]
+    assert stream.lines == [*lines, "x" * 5000]
     *pieces, long = stream.pieces
     assert long == "x" * 5000 + "\n"
     assert all(piece.endswith("\n") and len(piece.encode()) <= PIPE_BUF for piece in pieces)
@@ -76,33 +99,79 @@ def test_a_line_can_be_made_when_it_is_written() -> None:
         made.set()
         return Line(0, "b", {})
 
-    writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, "a", (), None))
+    writer.handle(record("a"))
     writer.emit_later(make)
     assert not made.is_set()
-    writer.handle(logging.LogRecord("service.x", logging.WARNING, "f", 1, "c", (), None))
-    assert stream.getvalue().split() == ["a", "b", "c"]
+    writer.handle(record("c"))
+    writer.flush()
+    assert stream.lines == ["a", "b", "c"]
 
 
-def test_a_stream_that_takes_nothing_stops_nobody() -> None:
-    """What it does not take is lost; nobody who tells something hears of it, and later lines are written."""
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "no space"), ValueError("closed")])
+def test_a_stream_that_takes_nothing_stops_nobody(failure: Exception) -> None:
+    """What it does not take is lost; nobody who tells something hears of it. Later lines are written, and
+    before them how many are missing.
+    """
     stream = Recorder()
     writer = written_to(stream)
-    stream.full = True
+    stream.failure = failure
     for level in (logging.INFO, logging.WARNING):
-        writer.handle(logging.LogRecord("service.x", level, "f", 1, "lost", (), None))
-    stream.full = False
-    writer.handle(logging.LogRecord("service.x", logging.INFO, "f", 1, "kept", (), None))
-    assert stream.written.wait(10)
-    assert stream.getvalue().split() == ["kept"]
+        writer.handle(record("lost", level))
+    writer.flush()
+    stream.failure = None
+    for text in ("kept", "kept, too"):
+        writer.handle(record(text))
+        writer.flush()
+    assert stream.lines == [f"{LOST} 2", "kept", "kept, too"]
 
 
-def test_a_warning_is_written_at_once() -> None:
+def test_a_stream_that_nobody_reads_holds_nobody_up() -> None:
+    """Who tells something goes on, also with a warning, and what waits is bounded; when somebody reads again,
+    the lines come, and how many are missing.
+    """
+    count = MOST_LINES + 3 * AT_A_STRETCH
+    with full_pipe() as pipe:
+        writer = written_to(WholeLines(os.dup(pipe.entrance)))
+        for number in range(count):
+            writer.emit_later(partial(Line, 0, str(number), {}))
+        for level in (logging.INFO, logging.WARNING):
+            writer.handle(record("x", level))
+        assert len(writer._lines) <= MOST_LINES
+        lines = pipe.lines()
+        received = lost = 0
+        for line in lines:
+            if line.startswith(LOST):
+                lost += int(line.removeprefix(LOST))
+            else:
+                received += 1
+            if received + lost == count + 2:
+                break
+        assert lost > AT_A_STRETCH
+        writer.handle(record("later"))
+        assert next(lines) == "later"
+
+
+def test_a_warning_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all lines before it: what led to a crash is not in a buffer."""
+    monkeypatch.setattr(logs, "MOMENT_SECONDS", 600)
     stream = Recorder()
     writer = written_to(stream)
     for level in (logging.INFO, logging.WARNING):
-        writer.handle(logging.LogRecord("service.x", level, "f", 1, str(level), (), None))
-    assert stream.getvalue().split() == ["20", "30"]
+        writer.handle(record(str(level), level))
+    assert stream.written.wait(10)
+    assert stream.lines == ["20", "30"]
+
+
+def test_a_line_that_cannot_be_made_is_told_as_one() -> None:
+    """Its event, the facts that do no harm and how it failed. Who tells it goes on, and so does the log."""
+    stream = Recorder()
+    writer = written_to(stream)
+    writer.handle(record("a call failed", method="GetContact", code=Unspeakable()))
+    writer.emit_later(lambda: Line(0, "call", {"code": Unspeakable()}))
+    writer.handle(record("after"))
+    writer.flush()
+    why = "the line could not be made: RuntimeError"
+    assert stream.lines == [f"a call failed GetContact {why}", f"a line {why}", "after"]
 
 
 def test_the_last_lines_are_written_when_the_process_ends() -> None:

@@ -18,6 +18,7 @@ from service.ops.lines import LineFormatter, as_json
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
 from service.rpc.boundary import Boundary
+from service.rpc.call import Call, Method
 from service.rpc.limits import Limits
 from service.rpc.server import SERVICE
 from service.rpc.servicer import Servicer
@@ -143,6 +144,21 @@ async def test_an_unexpected_failure_is_bland(
     assert "ZeroDivisionError" in line
     assert "raise self._error" in line
     assert (call.__dict__["code"], call.__dict__["reason"]) == ("INTERNAL", "INTERNAL")
+
+
+class Failing(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise NotImplementedError(record.name)
+
+
+def test_a_failure_that_cannot_be_logged_is_one_all_the_same() -> None:
+    """It is known as INTERNAL before its line is made: to metrics, spans and the audit trail."""
+    log, handler, call = logging.getLogger("service.rpc.call"), Failing(), Call(Method(SERVICE.methods[0]))
+    log.addHandler(handler)
+    with pytest.raises(NotImplementedError):
+        call.failed(ZeroDivisionError())
+    log.removeHandler(handler)
+    assert (call.code, call.reason) == ("INTERNAL", "INTERNAL")
 
 
 async def test_each_failure_has_a_request_id_of_its_own(tmp_path: Path) -> None:
