@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 
 from service.ops import logs
 from service.ops.lines import Line, LineFormatter, as_json
+from service.ops.whole_lines import WholeLines
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ class Trail:
 
     def close(self) -> None:
         if self._file:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                self._complain(error)
 
     def _complain(self, error: OSError) -> None:
         now = time.monotonic()
@@ -64,27 +68,38 @@ def check(path: Path) -> None:
 
 
 class _Appended:
-    """A file that grows by whole lines, whoever else appends to it; when it is moved away it begins anew."""
+    """A file that grows by whole lines, whoever else appends to it; when it is moved away it begins anew.
+
+    Until it can, the one that was moved away stays open, and nothing is appended.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open()
+        self._lines: WholeLines | None = None
+        self._begin()
 
     def append(self, line: bytes) -> None:
-        if self._moved():
-            self.close()
-            self._open()
-        os.write(self._descriptor, line)
+        lines = self._lines
+        if lines is None or self._moved():
+            lines = self._begin()
+        lines.write(line)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        lines, self._lines = self._lines, None
+        if lines:
+            lines.close()
 
-    def _open(self) -> None:
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._opened = os.fstat(self._descriptor)
+    def _begin(self) -> WholeLines:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Only now: a number that is closed and kept is soon that of a stranger's file.
+        before, self._lines = self._lines, WholeLines(descriptor)
+        self._stat = os.fstat(descriptor)
+        if before:
+            before.close()
+        return self._lines
 
     def _moved(self) -> bool:
         try:
-            return not os.path.samestat(self._path.stat(), self._opened)
+            return not os.path.samestat(self._path.stat(), self._stat)
         except FileNotFoundError:
             return True
