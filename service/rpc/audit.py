@@ -29,7 +29,7 @@ def check(file: Path) -> None:
 
 
 class Audit:
-    """Writes them down, before the answer of a call that succeeded leaves."""
+    """Writes them down, before the answer of a call leaves."""
 
     def __init__(self, trail: Trail, signer: Callable[[], Awaitable[TokenSigner]]) -> None:
         self._trail = trail

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
+from service.domain import births
 from service.domain.errors import CredentialsInvalid, ShuttingDown
 from service.ops.traces import CallSpan, Tracing
 from service.rpc import audited, auth
@@ -152,12 +153,12 @@ class Boundary(grpc.aio.ServerInterceptor):
                     # gRPC's call keeps its AbortError, which keeps this frame, which has to forget the call.
                     # Circles of forty objects hold everybody up when ten thousand are collected at once.
                     del raw, context
-                    return await aborting
                 else:
                     method.counts.sent += 1
                     return _told_apart(call, answer)
                 finally:
                     self._end(call)
+                return await aborting
 
             return grpc.unary_unary_rpc_method_handler(unary, None, _serialized)
 
@@ -253,6 +254,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             self._idle.set()
         call.end()
         if call.audited and self._audit is not None:
+            # Of a birth that was not waited for, or that failed, nobody knows whether it happened.
+            call.contact_id = call.contact_id or births.asked.get()
             self._audit.end(call)
 
 

@@ -107,7 +107,8 @@ class Call:
             log.error("a call failed", extra=facts, exc_info=error)
         # Its frames hold what holds it.
         told.__traceback__ = None
-        if isinstance(told, StoreUnavailable) and not told.asked:
+        # Nothing was asked of the database. But a start that was told has an end.
+        if isinstance(told, StoreUnavailable) and not told.asked and self.filter is None:
             self.audited = False
         return told
 

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 
-from service.domain import ids
+from service.domain import births, ids
 from service.domain.contact import Draft
 from service.domain.errors import WriteConflict
 from service.storage import rounds
@@ -44,9 +44,9 @@ class Births:
                 return found, False
             look = True
             if key not in self._under_way:
-                newborn = StoredContact.born(
-                    account, self._ids.mint(account), draft, fingerprint, trusted=trusted
-                )
+                contact_id = self._ids.mint(account)
+                newborn = StoredContact.born(account, contact_id, draft, fingerprint, trusted=trusted)
+                births.asked.set(contact_id)
                 self._under_way[key] = None
                 try:
                     is_born = await self._by_key.insert(newborn)
@@ -54,6 +54,7 @@ class Births:
                     self._ended(key)
                 if is_born:
                     return newborn, True
+                births.asked.set(None)
                 # The winner's contact may not have reached a majority yet, or is deleted again.
                 await rounds.pause(attempt)
         raise WriteConflict

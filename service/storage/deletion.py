@@ -6,6 +6,8 @@ is written into the job before it is begun: done twice it removes nothing more, 
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -61,10 +63,11 @@ class Deletions:
             found = await self._by_key.by_id(account, ids.owned(account, contact_id))
             if found is None:
                 break
-            if await self._remove(account, found.contact, etag):
-                self.rules.reached(Step.REMOVED)
-                job = await self.jobs.lease(account, contact_id)
-                return await self._answered(job, account, contact_id, answer_by)
+            with _begun():
+                if await self._remove(account, found.contact, etag):
+                    self.rules.reached(Step.REMOVED)
+                    job = await self.jobs.lease(account, contact_id)
+                    return await self._answered(job, account, contact_id, answer_by)
             # Deleted by somebody else, or it has another fingerprint now.
             await rounds.pause(attempt)
         job = await self.jobs.take_open(account, contact_id)
@@ -198,3 +201,12 @@ class Deletions:
         there = await self.rows.count_there(batch.link, job.account, batch.row_ids)
         was_removed = batch.link.action == Action.CASCADE
         return await self.jobs.count(job, batch.link, len(batch.row_ids) - there if was_removed else there)
+
+
+@contextmanager
+def _begun() -> Iterator[None]:
+    # A database that is found away behind an open job has been asked: the job will be done.
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise StoreUnavailable from error

@@ -10,14 +10,16 @@ import pytest
 import pytest_asyncio
 
 from service import config as configuration
-from service.rpc import token_file
+from service.rpc import boundary, token_file
 from service.rpc.audited import NAMED
 from service.rpc.auth import RPC_SCOPES
 from service.rpc.listening import CannotServe
-from service.rpc.server import Server
-from tests.client import Client
+from service.rpc.server import SERVICE, Server
+from service.storage.gate import SLOTS
+from tests.client import Client, request
 from tests.process import ServiceProcess, flags
 from tests.rpc.serving import serving
+from tests.rpc.test_weather import until
 
 COMMON = {"time", "level", "event", "method", "account", "principal", "request_id"}
 
@@ -25,8 +27,9 @@ COMMON = {"time", "level", "event", "method", "account", "principal", "request_i
 class Trail:
     """A server with an audit file, a client, and the lines since the last look."""
 
-    def __init__(self, path: Path, client: Client) -> None:
+    def __init__(self, path: Path, server: Server, client: Client) -> None:
         self.path = path
+        self.server = server
         self.client = client
 
     def lines(self) -> list[dict[str, Any]]:
@@ -44,8 +47,8 @@ async def trail(
     tmp_path: Path,
 ) -> AsyncIterator[Trail]:
     path = tmp_path / "audit.jsonl"
-    async with serving(mongodb_uri, tokens=tokens, audit_file=path) as (_, channel):
-        yield Trail(path, Client(channel, any_token, account))
+    async with serving(mongodb_uri, tokens=tokens, audit_file=path) as (server, channel):
+        yield Trail(path, server, Client(channel, any_token, account))
 
 
 def test_all_that_changes_or_sends_out_is_audited() -> None:
@@ -127,6 +130,72 @@ async def test_what_failed_is_told_with_its_reason(trail: Trail) -> None:
     assert known["contact_id"] == contact.id
     assert (unknown["code"], unknown["reason"]) == ("UNAUTHENTICATED", "CREDENTIALS_MISSING")
     assert unknown.keys().isdisjoint({"principal", "account", "contact_id"})
+
+
+async def test_a_failure_is_told_before_its_caller_hears_of_it(trail: Trail) -> None:
+    """As an answer is: who was refused something finds the line."""
+    await trail.client.failure("DeleteContact", id="")
+    trail.lines()
+    handler = trail.server._boundary._handlers[f"/{SERVICE.full_name}/DeleteContact"]
+
+    class Context:
+        """What gRPC gives to a call, as far as one without credentials gets."""
+
+        told: list[dict[str, Any]]
+
+        def auth_context(self) -> dict[str, Any]:
+            return {}
+
+        async def abort(self, *_: Any) -> None:
+            self.told = trail.lines()
+            raise grpc.aio.AbortError
+
+    context = Context()
+    boundary._metadata.set(())
+    with pytest.raises(grpc.aio.AbortError):
+        await handler.unary_unary(b"", context)
+    assert [line["reason"] for line in context.told] == ["CREDENTIALS_MISSING"]
+    assert trail.lines() == []
+
+
+async def test_a_birth_that_was_not_waited_for_is_told_with_its_id(trail: Trail) -> None:
+    """The caller leaves during the insert; whoever reads the line can look whether the contact is there."""
+    store = trail.server.store
+    slots = store.gate._slots
+    for _ in range(SLOTS):
+        await slots.acquire()
+    call = trail.client.unary("CreateContact")(
+        request("CreateContact", contact={"name": "Ann"}), metadata=trail.client.metadata
+    )
+    await until(lambda: sum(store.batch_sizes["insert"]) == 1, 10)
+    call.cancel()
+    await until(lambda: not trail.server._boundary._calls, 10)
+    [line] = trail.lines()
+    assert (line["method"], line["code"]) == ("CreateContact", "CANCELLED")
+    for _ in range(SLOTS):
+        slots.release()
+    await store.gate.drained()
+    assert (await trail.client.get(line["contact_id"])).name == "Ann"
+
+
+async def test_what_was_not_asked_of_the_database_is_no_line(trail: Trail) -> None:
+    """While it is known to be away. An export that has told of its start has an end all the same."""
+    contact = await trail.client.create()
+    trail.lines()
+    for task in trail.server._following:
+        task.cancel()
+    trail.server.store.gate._is_shut = True
+    assert (await trail.client.failure("DeleteContact", id=contact.id)).reason == "STORE_UNAVAILABLE"
+    assert (await trail.client.failure("EnsureContact", contact={"name": "x"})).reason == "STORE_UNAVAILABLE"
+    assert (await trail.client.failure("CreateContact")).reason == "STORE_UNAVAILABLE"
+    assert trail.lines() == []
+    trail.server.store.gate._is_shut = False
+    async for _ in trail.client.export():
+        pass
+    trail.lines()
+    trail.server.store.gate._is_shut = True
+    assert (await trail.client.failure("ExportContacts")).reason == "STORE_UNAVAILABLE"
+    assert [line["phase"] for line in trail.lines()] == ["start", "end"]
 
 
 async def test_an_id_that_is_none_is_not_repeated(trail: Trail) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
@@ -9,7 +11,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 
 from service.domain.deletion import CollectionCount, Rules, Step
-from service.domain.errors import ContactNotFound, DeleteRestricted
+from service.domain.errors import ContactNotFound, DeleteRestricted, StoreUnavailable
 from service.domain.links import Action, Link
 from service.storage.gate import Gate
 from service.storage.store import Store
@@ -263,3 +265,21 @@ async def test_a_stop_gives_the_job_back_after_a_batch(stored: Stored, beside: B
         await swept(other)
         ended = await other.delete("acme", contact, allow_missing=True)
         assert counts(ended) == {"messages": (30, 0), "notes": (30, 0), "tasks": (0, 30), "invoices": (0, 0)}
+
+
+async def test_a_database_that_goes_away_behind_an_open_job_was_asked(stored: Stored) -> None:
+    """The caller's error does not say that surely nothing was done: the deletion is carried out later."""
+    async with replica(stored.database, lease=timedelta(0)) as store:
+        contact = await contact_of(store, "acme")
+
+        def shut(step: Step) -> None:
+            store.gate._is_shut = step == Step.OPENED
+
+        store._deletions.rules = replace(store._deletions.rules, reached=shut)
+        with pytest.raises(StoreUnavailable) as failed:
+            await store.delete("acme", contact)
+        assert failed.value.asked
+        await store.look()
+        await swept(store)
+        with pytest.raises(ContactNotFound):
+            await store.get("acme", contact)
