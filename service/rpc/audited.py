@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from service.domain import ids
-from service.domain.errors import ServiceError
+from service.domain import births, ids
+from service.domain.errors import ServiceError, StoreUnavailable
 
 # The id in the request of what is written or deleted; none where the answer has it, or there are many.
 NAMED: Mapping[str, Callable[[Any], str]] = {
@@ -52,12 +52,15 @@ def item(contact_id: str | None = None) -> Iterator[Item]:
         told.code, told.reason = "OK", None
     except ServiceError as error:
         told.code, told.reason = error.code, error.reason
+        if isinstance(error, StoreUnavailable) and not error.asked:
+            told.happened = False
         raise
     except asyncio.CancelledError:
         told.code, told.reason = "CANCELLED", None
         raise
     finally:
         if told.happened:
+            told.contact_id = told.contact_id or births.asked.get()
             items.get().append(told)
 
 
