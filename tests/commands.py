@@ -1,5 +1,6 @@
 """What a driver sends to the database, as a listener of its sees it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -20,6 +21,24 @@ class Commands(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         self.seen.append({"name": event.command_name, **event.command})
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+class Before(CommandListener):
+    """Does something right before the first commands of a name go to a collection; all else stands still."""
+
+    def __init__(self, name: str, collection: str, act: Callable[[], object], times: int = 1) -> None:
+        self._left = times
+        self._name = name
+        self._collection = collection
+        self._act = act
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if self._left and event.command.get(self._name) == self._collection:
+            self._left -= 1
+            self._act()
 
     def succeeded(self, event: CommandSucceededEvent) -> None: ...
     def failed(self, event: CommandFailedEvent) -> None: ...

@@ -12,6 +12,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from service.domain import ids
 from service.domain.contact import Contact
@@ -22,13 +23,15 @@ from service.domain.errors import (
     EtagMismatch,
     ServiceError,
     StoreUnavailable,
+    WriteConflict,
 )
 from service.domain.links import Action, Link
 from service.storage import indexes, rounds
 from service.storage.by_key import ContactsByKey
 from service.storage.documents import Document
 from service.storage.gate import Gate
-from service.storage.jobs import Batch, Job, Jobs, LeaseLost
+from service.storage.job import Batch, Job
+from service.storage.jobs import Jobs, LeaseLost
 from service.storage.linked_rows import LinkedRows
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Deletions:
         self.rows = LinkedRows(database, gate, rules.links)
         self.rules = rules
         self._contacts = database[indexes.CONTACTS]
+        self._latest = self._contacts.with_options(read_concern=ReadConcern("local"))
         self._by_key = by_key
         self._gate = gate
         self._working: set[asyncio.Task[Receipt | None]] = set()
@@ -59,17 +63,11 @@ class Deletions:
         answer_by = asyncio.get_running_loop().time() + patience
         if allow_missing and contact_id and not ids.is_wellformed(contact_id):
             return None
-        for attempt in range(rounds.ROUNDS):
-            found = await self._by_key.by_id(account, ids.owned(account, contact_id))
-            if found is None:
-                break
-            with _begun():
-                if await self._remove(account, found.contact, etag):
-                    self.rules.reached(Step.REMOVED)
-                    job = await self.jobs.lease(account, contact_id)
-                    return await self._answered(job, account, contact_id, answer_by)
-            # Deleted by somebody else, or it has another fingerprint now.
-            await rounds.pause(attempt)
+        if await self._remove(account, ids.owned(account, contact_id), etag):
+            with _behind_an_open_job():
+                self.rules.reached(Step.REMOVED)
+                job = await self.jobs.lease(account, contact_id)
+                return await self._answered(job, account, contact_id, answer_by)
         job = await self.jobs.take_open(account, contact_id)
         if not allow_missing:
             if job:
@@ -88,23 +86,57 @@ class Deletions:
         while self._working:
             await asyncio.wait(self._working)
 
-    async def _remove(self, account: str, found: Contact, etag: str) -> bool:
-        if etag and etag != found.etag:
-            raise EtagMismatch
-        await self.rows.check_unrestricted(account, found.id)
-        await self.jobs.open(account, found.id, found.rev if etag else None)
-        self.rules.reached(Step.OPENED)
+    async def _remove(self, account: str, contact_id: str, etag: str) -> bool:
+        """Removes the contact, with the job open; False when it is gone. After other errors it may be either.
+
+        What is raised when it stays as it is: EtagMismatch, DeleteRestricted, WriteConflict.
+        """
+        for attempt in range(rounds.ROUNDS):
+            stored = await self._by_key.by_id(account, contact_id)
+            if stored is None:
+                return False
+            found = stored.contact
+            if etag and etag != found.etag:
+                raise EtagMismatch
+            await self.rows.check_unrestricted(account, contact_id)
+            rev = found.rev if etag else None
+            if not await self._open(account, contact_id, rev):
+                return False
+            with _behind_an_open_job():
+                self.rules.reached(Step.OPENED)
+                if await self._removed_or_withdrawn(account, found, rev):
+                    return True
+            # Deleted by somebody else, or it has another fingerprint now.
+            await rounds.pause(attempt)
+        raise WriteConflict
+
+    async def _open(self, account: str, contact_id: str, rev: int | None) -> bool:
+        """False when the contact was removed since it was read: the job is of that deletion, and stays so."""
+        while earlier := await self.jobs.open(account, contact_id, rev):
+            if not await self._is_there(account, contact_id):
+                return False
+            if await self.jobs.begin_anew(earlier, rev):
+                return True
+        return True
+
+    async def _is_there(self, account: str, contact_id: str) -> bool:
+        # Not as a majority has it, which may be late: as a removal would find it.
+        contact = {"_id": contact_id, "account": account}
+        return await self._gate.run(lambda: self._latest.find_one(contact, ["_id"])) is not None
+
+    async def _removed_or_withdrawn(self, account: str, found: Contact, rev: int | None) -> bool:
+        """No hold on the job outlives a contact that stays: a sweeper would carry out what was refused."""
+        is_removed = False
         try:
             # Again, as late as can be: a row that comes after this look does not forbid any more.
             await self.rows.check_unrestricted(account, found.id)
+            is_removed = await self._removed(account, found, rev)
         except DeleteRestricted:
             await self.jobs.withdraw(account, found.id)
             raise
-        removed = await self._removed(account, found, found.rev if etag else None)
-        if etag and not removed and await self._by_key.by_id(account, found.id):
+        if not is_removed:
             await self.jobs.withdraw(account, found.id)
-            raise EtagMismatch
-        return removed
+        return is_removed
 
     async def _removed(self, account: str, found: Contact, rev: int | None) -> bool:
         # With the fingerprint, as every write: it is what a sharded cluster routes by.
@@ -145,6 +177,8 @@ class Deletions:
     async def _finished(self, job: Job) -> Receipt | None:
         if not await self._is_gone(job):
             return None
+        if job.holders is not None:
+            job = await self.jobs.let_go(job)
         if job.batch:
             job = await self._recounted(job, job.batch)
         is_clean = False
@@ -169,7 +203,8 @@ class Deletions:
             if job.finished_at:
                 await self.jobs.finish(job, sweep=False)
                 return False
-            if job.rev not in {None, found.contact.rev} or await self._is_restricted(job):
+            is_outdated = job.rev not in {None, found.contact.rev}
+            if job.holders == 0 or is_outdated or await self._is_restricted(job):
                 await self.jobs.drop(job)
                 return False
             if await self._removed(job.account, found.contact, job.rev):
@@ -204,9 +239,10 @@ class Deletions:
 
 
 @contextmanager
-def _begun() -> Iterator[None]:
-    # A database that is found away behind an open job has been asked: the job will be done.
+def _behind_an_open_job() -> Iterator[None]:
+    # A database that is found away here has been asked: the job will be done.
     try:
         yield
     except StoreUnavailable as error:
-        raise StoreUnavailable from error
+        error.asked = True
+        raise

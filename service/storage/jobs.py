@@ -1,8 +1,7 @@
 """Deletion jobs: one document for each contact that is being deleted or was, with who works on it until when.
 
-A job holds account, id, times and counts, and while a batch is under way the `_id`s of its rows; nothing
-else. Whoever works on a job has leased it under a name used once. Every write names the owner, so that one
-who was overtaken (a process that was stopped and woke up) changes nothing any more.
+Whoever works on a job has leased it under a name used once. Every write names the owner, so that one who was
+overtaken (a process that was stopped and woke up) changes nothing any more.
 """
 
 import secrets
@@ -12,47 +11,23 @@ from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
 
 from service.domain import deletion
-from service.domain.deletion import CollectionCount, Receipt, Rules
-from service.domain.links import Action, Link
+from service.domain.deletion import Receipt, Rules
+from service.domain.links import Link
 from service.storage import clock
 from service.storage.documents import Document
 from service.storage.gate import Gate
+from service.storage.job import Batch, Job
 
 _MOST_COUNTED = 10_000
+# What a job has only while its contact may still be there.
+_HOLD: Document = {"holders": 1, "rev": 1}
 
 
 class LeaseLost(Exception):
     """Somebody else has the job by now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows that the owner of a job was about to clear."""
-
-    link: Link
-    row_ids: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A leased job. `rev`: the contact goes only while it has this revision; None: whatever it has."""
-
-    account: str
-    contact_id: str
-    owner: str
-    until: datetime
-    started_at: datetime
-    finished_at: datetime | None
-    holders: int | None
-    rev: int | None
-    batch: Batch | None
-    counts: tuple[CollectionCount, ...]
-
-    @property
-    def receipt(self) -> Receipt:
-        return Receipt(self.contact_id, self.started_at, self.finished_at, self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,40 +56,67 @@ class Jobs:
         self._gate = gate
         self._rules = rules
 
-    async def open(self, account: str, contact_id: str, rev: int | None) -> None:
-        """Writes the job down. Deletions of one contact at once share it, and it counts them.
+    async def open(self, account: str, contact_id: str, rev: int | None) -> Job | None:
+        """Writes the job down, or joins it: deletions of one contact at once share it, and it counts them.
 
-        The job of an earlier deletion (the contact was brought back since) begins anew.
+        A job that nobody holds is of a deletion that removed its contact, and may have ended: it is returned
+        and left as it is.
         """
-        now = clock.now()
-        born: Document = {"account": account, "started_at": now}
-        change: Document = {"$inc": {"holders": 1}, "$max": {"due_at": now + self._rules.lease}}
-        if rev is None:
-            change["$unset"] = {"rev": 1}
-        else:
-            born["rev"] = rev
-        change["$setOnInsert"] = born
-        # By _id alone: only then does MongoDB itself try again when two upserts meet (else E11000).
-        found = await self._updated({"_id": contact_id}, change, upsert=True)
-        if found and found.get("finished_at"):
-            earlier = {"_id": contact_id, "account": account, "finished_at": found["finished_at"]}
-            anew = {"$set": {"started_at": now, "due_at": now + self._rules.lease}}
-            cleared = {"$unset": {"finished_at": 1, "counts": 1, "batch": 1, "owner": 1}}
-            await self._updated(earlier, anew | cleared)
+        while True:
+            born = self._born(account, rev)
+            # By _id alone: only then does MongoDB itself try again when two upserts meet (else E11000).
+            found = await self._updated({"_id": contact_id}, {"$setOnInsert": born}, upsert=True, after=False)
+            if not found:
+                return None
+            if found.get("finished_at") or found.get("holders") is None:
+                return self._job(found)
+            join: Document = {"$inc": {"holders": 1}, "$max": {"due_at": born["due_at"]}}
+            if rev is None:
+                join["$unset"] = {"rev": 1}
+            if await self._updated(_held(account, contact_id), join):
+                return None
+
+    async def begin_anew(self, earlier: Job, rev: int | None) -> bool:
+        """Makes the job of an earlier deletion that of one to come: its contact was brought back since.
+
+        False when another deletion did so meanwhile.
+        """
+        seen = {
+            "_id": earlier.contact_id,
+            "account": earlier.account,
+            "started_at": earlier.started_at,
+            "finished_at": earlier.finished_at,
+            "holders": earlier.holders,
+        }
+        forgotten = {"$unset": {"finished_at": 1, "counts": 1, "batch": 1, "owner": 1}}
+        anew = {"$set": self._born(earlier.account, rev)}
+        return await self._updated(seen, anew | forgotten) is not None
 
     async def withdraw(self, account: str, contact_id: str) -> None:
-        """Lets go of a job whose contact turned out to stay; the last one takes it back."""
-        unfinished = {"_id": contact_id, "account": account, "finished_at": None}
-        await self._gate.run(lambda: self._jobs.update_one(unfinished, {"$inc": {"holders": -1}}))
-        idle = unfinished | {"holders": {"$lte": 0}, "owner": None}
-        await self._gate.run(lambda: self._jobs.delete_one(idle))
+        """Lets go of a job whose contact turned out to stay; the last one takes it back.
+
+        A job that somebody has by now, or that nobody holds since its contact is gone, stays as it is.
+        """
+        free = _held(account, contact_id) | {"owner": None}
+        left = await self._updated(free, {"$inc": {"holders": -1}})
+        if left and not left["holders"]:
+            await self._gate.run(lambda: self._jobs.delete_one(free | {"holders": 0}))
 
     async def lease(self, account: str, contact_id: str) -> Job | None:
-        """The open job, for the one that removed the contact; None when somebody was faster."""
-        return await self._leased(
-            {"_id": contact_id, "account": account, "finished_at": None, "owner": None},
-            {"$unset": {"holders": 1, "rev": 1}},
-        )
+        """The open job, for the one that removed the contact; None when somebody was faster.
+
+        A job that was taken back in the meantime is written again.
+        """
+        nobodys = {"finished_at": {"$exists": False}, "owner": {"$exists": False}}
+        change = {"$unset": _HOLD, "$setOnInsert": {"started_at": clock.now()}}
+        try:
+            return await self._leased({"_id": contact_id, "account": account} | nobodys, change, upsert=True)
+        except DuplicateKeyError:
+            return None
+
+    async def let_go(self, job: Job) -> Job:
+        """Lets nobody hold the job any more: its contact is gone."""
+        return replace(await self._changed(job, {"$unset": _HOLD}), holders=None, rev=None)
 
     async def take_open(self, account: str, contact_id: str) -> Job | None:
         """The open job, when whoever had it let its time pass."""
@@ -174,25 +176,23 @@ class Jobs:
 
     async def note(self, job: Job, batch: Batch) -> Job:
         """Writes a batch down before it is begun, so that whoever goes on can count it."""
-        link = batch.link
-        stored = {"link": [link.collection, link.account_field, link.contact_field, link.action.value]}
-        noted = {"$set": {"batch": stored | {"row_ids": batch.row_ids}}}
+        noted = {"$set": {"batch": batch.document}}
         return replace(await self._changed(job, noted), batch=batch)
 
     async def count(self, job: Job, link: Link, rows: int) -> Job:
         """Counts what a batch did, and forgets the batch."""
-        counts = deletion.added(job.counts, link, rows)
-        counted = {"$set": {"counts": [_count_document(each) for each in counts]}, "$unset": {"batch": 1}}
-        return replace(await self._changed(job, counted), counts=counts, batch=None)
+        after = replace(job, counts=deletion.added(job.counts, link, rows), batch=None)
+        counted = {"$set": {"counts": after.counts_document}, "$unset": {"batch": 1}}
+        return replace(after, until=(await self._changed(job, counted)).until)
 
     async def finish(self, job: Job, *, sweep: bool = True) -> Receipt:
         """Ends the lease of a job without rows; it is due again for the next late sweep, if there is one."""
         now = clock.now()
         finished_at = job.finished_at or now
         values: Document = {"finished_at": finished_at}
-        gone: Document = {"owner": 1, "holders": 1, "rev": 1, "due_at": 1}
+        gone: Document = {"owner": 1, "due_at": 1} | _HOLD
         if job.counts:
-            values["counts"] = [_count_document(each) for each in job.counts]
+            values["counts"] = job.counts_document
         if sweep and (due := self._rules.next_sweep(finished_at, now)):
             values["due_at"] = due
             del gone["due_at"]
@@ -213,10 +213,15 @@ class Jobs:
         found = self._gate.run(lambda: self._jobs.find(due).sort("due_at").limit(most).to_list())
         return [Due(job["account"], job["_id"], job["due_at"], job.get("finished_at")) for job in await found]
 
-    async def _leased(self, conditions: Document, change: Document) -> Job | None:
+    def _born(self, account: str, rev: int | None) -> Document:
+        now = clock.now()
+        born = {"account": account, "started_at": now, "due_at": now + self._rules.lease, "holders": 1}
+        return born if rev is None else born | {"rev": rev}
+
+    async def _leased(self, conditions: Document, change: Document, *, upsert: bool = False) -> Job | None:
         until = clock.now() + self._rules.lease
         lease = {"$set": {"owner": secrets.token_hex(8), "due_at": until}}
-        found = await self._updated(conditions, lease | change)
+        found = await self._updated(conditions, lease | change, upsert=upsert)
         return self._job(found) if found else None
 
     async def _changed(self, job: Job, change: Document) -> Job:
@@ -230,36 +235,21 @@ class Jobs:
         if not result.matched_count:
             raise LeaseLost
 
-    async def _updated(self, conditions: Document, change: Document, *, upsert: bool = False) -> Any:
-        after = ReturnDocument.AFTER
+    async def _updated(
+        self, conditions: Document, change: Document, *, upsert: bool = False, after: bool = True
+    ) -> Any:
+        which = ReturnDocument.AFTER if after else ReturnDocument.BEFORE
         return await self._gate.run(
-            lambda: self._jobs.find_one_and_update(conditions, change, upsert=upsert, return_document=after)
+            lambda: self._jobs.find_one_and_update(conditions, change, upsert=upsert, return_document=which)
         )
 
     def _job(self, document: Document) -> Job:
-        stored = document.get("batch")
-        counts = [CollectionCount(**each) for each in document.get("counts", ())]
-        return Job(
-            account=document["account"],
-            contact_id=document["_id"],
-            owner=document.get("owner", ""),
-            until=document.get("due_at", clock.now()),
-            started_at=document["started_at"],
-            finished_at=document.get("finished_at"),
-            holders=document.get("holders"),
-            rev=document.get("rev"),
-            batch=Batch(_link(*stored["link"]), stored["row_ids"]) if stored else None,
-            counts=deletion.listed(counts, self._rules.links),
-        )
+        return Job.of(document, self._rules.links)
+
+
+def _held(account: str, contact_id: str) -> Document:
+    return {"_id": contact_id, "account": account, "finished_at": None, "holders": {"$ne": None}}
 
 
 def _owned(job: Job) -> Document:
     return {"_id": job.contact_id, "account": job.account, "owner": job.owner}
-
-
-def _link(collection: str, account_field: str, contact_field: str, action: str) -> Link:
-    return Link(collection, account_field, contact_field, Action(action))
-
-
-def _count_document(count: CollectionCount) -> Document:
-    return {"collection": count.collection, "deleted": count.deleted, "unlinked": count.unlinked}

@@ -154,7 +154,8 @@ class Store:
         """Deletes for good, with what is linked. None only with `allow_missing`, when no receipt is kept.
 
         Waits `patience` seconds for the linked rows; the receipt has an end when they are gone. Raises
-        InvalidField (empty id), ContactNotOwned, ContactNotFound, EtagMismatch or DeleteRestricted.
+        InvalidField (empty id), ContactNotOwned, ContactNotFound, EtagMismatch, DeleteRestricted, or
+        WriteConflict when others changed the contact in every round: then nothing is changed by the call.
         """
         self._check_writable()
         return await self._deletions.delete(account, contact_id, etag, patience, allow_missing=allow_missing)

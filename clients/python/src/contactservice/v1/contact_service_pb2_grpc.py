@@ -230,8 +230,8 @@ class ContactServiceServicer(object):
         be carried out.
 
         Errors: CONTACT_NOT_FOUND (absent, deleted or malformed), CONTACT_NOT_OWNED, ETAG_MISMATCH,
-        DELETE_RESTRICTED (linked data forbids it; nothing is changed), INVALID_FIELD (the id is empty). Scope:
-        `delete`.
+        DELETE_RESTRICTED (linked data forbids it; nothing is changed), WRITE_CONFLICT (others changed the contact
+        all the time; it is there), INVALID_FIELD (the id is empty). Scope: `delete`.
 
         Example: {"id": "ct_5ABN2V1N9DM801M853AR7V4TFF59TDWH9EDD1R", "allowMissing": true}
         """
