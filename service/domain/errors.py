@@ -199,10 +199,18 @@ class StoreTimeout(ServiceError):
 class StoreUnavailable(ServiceError):
     code, reason = "UNAVAILABLE", "STORE_UNAVAILABLE"
 
-    def __init__(self, message: str = "The database is away; try again.", *, asked: bool = True) -> None:
+    def __init__(
+        self,
+        message: str = "The database is away; try again.",
+        *,
+        asked: bool = True,
+        refused: bool = False,
+    ) -> None:
         super().__init__(message, retry_after=1.0)
         # Else it was known to be away, and surely nothing was done.
         self.asked = asked
+        # It is there, and lets the service's user not in, or not do what it has to.
+        self.refused = refused
 
 
 class ShuttingDown(ServiceError):

@@ -22,6 +22,7 @@ FIELDS = frozenset(
         "principal",
         "phase",
         "contact_id",
+        "collection",
         "filter",
         "count",
         "bytes",

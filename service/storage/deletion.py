@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -22,14 +23,13 @@ from service.domain.errors import (
     DeleteRestricted,
     EtagMismatch,
     ServiceError,
-    StoreUnavailable,
     WriteConflict,
 )
 from service.domain.links import Action, Link
-from service.storage import indexes, rounds
+from service.storage import indexes, linked_rows, rounds
 from service.storage.by_key import ContactsByKey
 from service.storage.documents import Document
-from service.storage.gate import Gate
+from service.storage.gate import Gate, untold
 from service.storage.job import Batch, Job
 from service.storage.jobs import Jobs, LeaseLost
 from service.storage.linked_rows import LinkedRows
@@ -46,7 +46,9 @@ class Deletions:
     def __init__(
         self, database: AsyncDatabase[Document], by_key: ContactsByKey, gate: Gate, rules: Rules
     ) -> None:
-        self.jobs = Jobs(database[indexes.DELETIONS], gate, rules)
+        # A job holds `_id`s of rows, too.
+        jobs = database.get_collection(indexes.DELETIONS, codec_options=linked_rows.ANY_ID)
+        self.jobs = Jobs(jobs, gate, rules)
         self.rows = LinkedRows(database, gate, rules.links)
         self.rules = rules
         self._contacts = database[indexes.CONTACTS]
@@ -166,12 +168,12 @@ class Deletions:
     async def _work(self, job: Job) -> Receipt | None:
         try:
             return await self._finished(job)
-        except (LeaseLost, StoreUnavailable):
-            # Another's by now; or the database is away, which readiness tells.
+        except LeaseLost:
             return None
-        except (ServiceError, PyMongoError) as error:
+        except (ServiceError, PyMongoError, BSONError) as error:
             # Nothing is lost: the job is taken again when its time has passed.
-            log.warning("a deletion waits", extra={"account": job.account, "error": type(error).__name__})
+            if cause := untold(error):
+                log.warning("a deletion waits", extra={"account": job.account, "error": cause})
             return None
 
     async def _finished(self, job: Job) -> Receipt | None:

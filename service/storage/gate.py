@@ -24,8 +24,9 @@ from service.domain.errors import ServiceError, StoreTimeout, StoreUnavailable
 
 T = TypeVar("T")
 
-# The database does not take the service's credentials: its operator's matter, no bug and no caller's fault.
+# A missing right, credentials that are not taken: the operator's matter, no bug and no caller's fault.
 _REFUSALS = {13, 18}
+_REFUSED = "The database refuses the service's user a right that it needs; its operator can grant it."
 
 # Measured on two cores: more operations at once only queue inside mongod.
 SLOTS = 64
@@ -140,7 +141,9 @@ class Gate:
 
     # None when neither a slow nor an absent database explains it.
     def _weather(self, error: PyMongoError) -> ServiceError | None:
-        away = isinstance(error, ServerSelectionTimeoutError) or _is_refusal(error)
+        if _is_refusal(error):
+            return StoreUnavailable(_REFUSED, refused=True)
+        away = isinstance(error, ServerSelectionTimeoutError)
         if error.timeout and not away:
             return StoreTimeout()
         if away or isinstance(error, ConnectionFailure) or error.has_error_label("RetryableWriteError"):
@@ -153,6 +156,13 @@ class Gate:
         if not task.cancelled():
             # Looked at, so that an error whose caller has left is not reported as forgotten.
             task.exception()
+
+
+def untold(error: Exception) -> str | None:
+    """What a log line says of an error; None of a database that is away, since readiness tells that."""
+    if isinstance(error, StoreUnavailable):
+        return "a missing right" if error.refused else None
+    return type(error).__name__
 
 
 def _nobody_asks(_: float) -> None:

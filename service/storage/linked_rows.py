@@ -4,25 +4,37 @@ Knows nothing of jobs. Every query names account and contact; texts are compared
 collation a collection has.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from bson.codec_options import DatetimeConversion
 from pymongo import ReadPreference
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.collation import Collation
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from service.domain import links
-from service.domain.errors import DeleteRestricted
+from service.domain.errors import DeleteRestricted, StoreUnavailable
 from service.domain.links import Action, Link, LinksInvalid
 from service.storage import indexes, unlinking
-from service.storage.documents import Document
-from service.storage.gate import Gate
+from service.storage.documents import OPTIONS, Document
+from service.storage.gate import Gate, untold
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# The `_id`s of others: a date past the year 9999 comes as a number that goes back as it came.
+ANY_ID = OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 _MOST_COUNTED = 10_000
+_REMINDER_SECONDS = 60.0
 _BYTEWISE = Collation("simple")
 
 
@@ -43,13 +55,14 @@ def read(file: Path) -> tuple[Link, ...]:
 
 
 class LinkedRows:
-    """The linked collections of one database."""
+    """The linked collections of one database. Which of them refuses is told in the log, once a minute."""
 
     def __init__(self, database: AsyncDatabase[Document], gate: Gate, configured: tuple[Link, ...]) -> None:
         self._database = database
         self._gate = gate
         self._links = configured
         self._restricting = [link for link in configured if link.action == Action.RESTRICT]
+        self._told: dict[str, float] = {}
         self.cleared = tuple(link for link in configured if link.action != Action.RESTRICT)
 
     async def check_unrestricted(self, account: str, contact_id: str) -> None:
@@ -61,8 +74,9 @@ class LinkedRows:
     async def some(self, link: Link, account: str, contact_id: str, most: int) -> list[Any]:
         """The `_id`s of up to `most` rows that name the contact, also of those no majority holds yet."""
         rows, named = self._rows(link), _naming(link, account, contact_id)
-        found = self._gate.run(
-            lambda: rows.find(named, ["_id"], limit=most, batch_size=most + 1, collation=_BYTEWISE).to_list()
+        found = self._run(
+            link,
+            lambda: rows.find(named, ["_id"], limit=most, batch_size=most + 1, collation=_BYTEWISE).to_list(),
         )
         return [row["_id"] for row in await found]
 
@@ -71,7 +85,7 @@ class LinkedRows:
         for link in self.cleared:
             rows = self._rows(link)
             named = _naming(link, account, {"$in": contact_ids})
-            if await self._gate.run(partial(rows.find_one, named, ["_id"], collation=_BYTEWISE)):
+            if await self._run(link, partial(rows.find_one, named, ["_id"], collation=_BYTEWISE)):
                 return True
         return False
 
@@ -80,38 +94,57 @@ class LinkedRows:
         rows = self._rows(link)
         named = _naming(link, account, contact_id) | {"_id": {"$in": row_ids}}
         if link.action == Action.CASCADE:
-            removed = await self._gate.run(lambda: rows.delete_many(named, collation=_BYTEWISE))
+            removed = await self._run(link, lambda: rows.delete_many(named, collation=_BYTEWISE))
             return removed.deleted_count
         change = unlinking.without(link.contact_field, contact_id)
-        changed = await self._gate.run(lambda: rows.update_many(named, change, collation=_BYTEWISE))
+        changed = await self._run(link, lambda: rows.update_many(named, change, collation=_BYTEWISE))
         return changed.modified_count
 
     async def count_there(self, link: Link, account: str, row_ids: list[Any]) -> int:
         """How many of the rows exist, whatever they name."""
         there = {link.account_field: account, "_id": {"$in": row_ids}}
         rows = self._rows(link)
-        return await self._gate.run(lambda: rows.count_documents(there, collation=_BYTEWISE))
+        return await self._run(link, lambda: rows.count_documents(there, collation=_BYTEWISE))
 
-    async def unindexed(self) -> AsyncIterator[str]:
+    async def unindexed(self) -> list[str]:
         """For each link whose rows could only be found by reading a whole collection: how to mend that."""
+        commands = []
         for link in self._links:
             rows = self._rows(link)
-            found: Mapping[str, Any] = await self._gate.run(rows.index_information)
+            found: Mapping[str, Any] = await self._run(link, rows.index_information)
             if not any(_serves(index, link) for index in found.values()):
-                yield (
+                commands.append(
                     f"db.getCollection({link.collection!r}).createIndex("
                     f"{{{link.account_field!r}: 1, {link.contact_field!r}: 1}})"
                 )
+        return commands
 
     async def _count(self, link: Link, account: str, contact_id: str) -> int:
         rows, named = self._rows(link), _naming(link, account, contact_id)
-        return await self._gate.run(
-            lambda: rows.count_documents(named, limit=_MOST_COUNTED, collation=_BYTEWISE)
+        return await self._run(
+            link, lambda: rows.count_documents(named, limit=_MOST_COUNTED, collation=_BYTEWISE)
         )
+
+    async def _run(self, link: Link, operation: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._gate.run(operation)
+        except (StoreUnavailable, PyMongoError) as error:
+            if cause := untold(error):
+                self._remind(link, cause)
+            raise
+
+    def _remind(self, link: Link, cause: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(link.collection, float("-inf")) >= _REMINDER_SECONDS:
+            self._told[link.collection] = now
+            log.warning("a linked collection refuses", extra={"collection": link.collection, "error": cause})
 
     def _rows(self, link: Link) -> AsyncCollection[Document]:
         return self._database.get_collection(
-            link.collection, read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local")
+            link.collection,
+            codec_options=ANY_ID,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("local"),
         )
 
 

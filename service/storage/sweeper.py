@@ -1,6 +1,7 @@
 """The sweeper of a replica: takes deletions whose owner let its time pass, and looks again for late rows.
 
-Each replica has one. Two that look at once share the work: an open job is leased by one of them.
+Each replica has one. Two that look at once share the work: an open job is leased by one of them. What it did
+not expect it tells by its type, and looks again: it must end neither the server nor what others wait for.
 """
 
 import asyncio
@@ -8,11 +9,10 @@ import logging
 import random
 from itertools import groupby
 
-from pymongo.errors import PyMongoError
-
 from service.domain.deletion import Receipt
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, StoreTimeout
 from service.storage.deletion import Deletions
+from service.storage.gate import untold
 from service.storage.jobs import Due, Open
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class Sweeper:
             try:
                 is_behind = await self.look()
                 if is_first:
-                    is_first = False
                     await self._look_for_indexes()
-            except ServiceError:
-                pass  # The database is away or slow, which readiness tells.
-            except PyMongoError as error:
-                self._remind(type(error).__name__)
+                    is_first = False
+            except StoreTimeout:
+                pass  # The database is slow, which readiness tells.
+            except Exception as error:  # noqa: BLE001 (the server would end with it)
+                self._remind(error)
             await self._pause(is_behind)
 
     async def look(self) -> bool:
@@ -57,16 +57,31 @@ class Sweeper:
             await self._take(job)
         self.open = await self._jobs.open_now()
         ended = await self._jobs.due_ended(_ENDED_AT_ONCE)
-        for account, jobs in groupby(sorted(ended, key=_account), _account):
-            await self._look_again(account, list(jobs))
-        return len(opened) == room or len(ended) == _ENDED_AT_ONCE
+        accounts = groupby(sorted(ended, key=_account), _account)
+        looked = [await self._look_again(account, list(jobs)) for account, jobs in accounts]
+        return len(opened) == room or (len(ended) == _ENDED_AT_ONCE and all(looked))
 
     async def _take(self, job: Due) -> None:
         if work := await self._deletions.take_due(job.account, job.contact_id):
             self._working.add(work)
-            work.add_done_callback(self._working.discard)
+            work.add_done_callback(self._taken)
 
-    async def _look_again(self, account: str, ended: list[Due]) -> None:
+    def _taken(self, work: asyncio.Task[Receipt | None]) -> None:
+        self._working.discard(work)
+        if isinstance(error := None if work.cancelled() else work.exception(), Exception):
+            self._remind(error)
+
+    async def _look_again(self, account: str, ended: list[Due]) -> bool:
+        try:
+            await self._sweep_again(account, ended)
+        except ServiceError:
+            raise
+        except Exception as error:  # noqa: BLE001 (what is odd in one account is no other's matter)
+            self._remind(error)
+            return False
+        return True
+
+    async def _sweep_again(self, account: str, ended: list[Due]) -> None:
         if not await self._deletions.rows.any(account, [job.contact_id for job in ended]):
             await self._jobs.postpone(ended)
             return
@@ -83,14 +98,14 @@ class Sweeper:
             await asyncio.wait(self._working, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _look_for_indexes(self) -> None:
-        async for command in self._deletions.rows.unindexed():
+        for command in await self._deletions.rows.unindexed():
             log.warning("deletions would read a whole linked collection", extra={"indexes": command})
 
-    def _remind(self, error: str) -> None:
+    def _remind(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._told >= _REMINDER_SECONDS:
+        if (cause := untold(error)) and now - self._told >= _REMINDER_SECONDS:
             self._told = now
-            log.warning("the sweeper cannot look for deletions to finish", extra={"error": error})
+            log.warning("the sweeper cannot look for deletions to finish", extra={"error": cause})
 
 
 def _account(job: Due) -> str:

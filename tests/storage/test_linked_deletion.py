@@ -240,17 +240,17 @@ async def test_a_link_without_an_index_is_told_with_the_command_that_mends_it(st
     """An index serves when it begins with the contact's field, or with both in any order, for all rows."""
     async with replica(stored.database, links=(MESSAGES, NOTES, TASKS)) as store:
         rows = store._deletions.rows
-        assert len([command async for command in rows.unindexed()]) == 3
+        assert len(await rows.unindexed()) == 3
         await stored.database.messages.create_index([("people.contact", 1)])
         await stored.database.notes.create_index([("contact", 1), ("account", 1), ("at", 1)])
         await stored.database.tasks.create_index([("account", 1), ("at", 1), ("assignees", 1)])
         await stored.database.tasks.create_index(
             [("assignees", 1)], partialFilterExpression={"open": True}, name="open"
         )
-        [command] = [command async for command in rows.unindexed()]
+        [command] = await rows.unindexed()
         assert command == "db.getCollection('tasks').createIndex({'account': 1, 'assignees': 1})"
         await stored.database.tasks.create_index([("account", 1), ("assignees", 1)])
-        assert [command async for command in rows.unindexed()] == []
+        assert await rows.unindexed() == []
 
 
 async def test_a_stop_gives_the_job_back_after_a_batch(stored: Stored, beside: Beside) -> None:

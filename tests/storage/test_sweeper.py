@@ -4,7 +4,10 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import bson
 import pytest
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 
 from service.domain.contact import Draft
@@ -116,6 +119,47 @@ async def test_rows_of_many_ended_deletions_are_looked_for_together(stored: Stor
         assert sorted(commands.names) == ["aggregate", "find", "find", "find", "find", "find", "update"]
     assert await stored.database.deletions.count_documents({"due_at": {"$gt": ended["finished_at"]}}) == 50
     await client.close()
+
+
+async def test_rows_with_ids_of_any_time_are_swept(stored: Stored) -> None:
+    """A date past the year 9999 in an `_id`, which Python has none for: the row goes, in time or late."""
+    async with replica(stored.database, batch_rows=2) as store:
+        contact = await contact_of(store, "acme")
+        beyond = [
+            {"_id": DatetimeMS(2**50 + each), "account": "acme", "contact": contact} for each in range(6)
+        ]
+        await stored.database.notes.insert_many(beyond[:5])
+        first = await store.delete("acme", contact)
+        assert first
+        assert first.finished_at
+        assert counts(first)["notes"] == (5, 0)
+        await stored.database.notes.insert_one(beyond[5])
+        await stored.database.deletions.update_one({}, [{"$set": {"due_at": "$started_at"}}])
+        await swept(store)
+        assert await named(stored.database, contact) == 0
+        assert counts(await store.delete("acme", contact, allow_missing=True))["notes"] == (6, 0)
+
+
+async def test_a_row_that_cannot_be_read_holds_up_only_its_own_account(
+    stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An `_id` that is no text as BSON wants it: told by the error's type alone, and the sweeper goes on."""
+    async with replica(stored.database, look_seconds=0.01) as store:
+        contacts = {account: await contact_of(store, account) for account in ("acme", "other")}
+        for account, contact in contacts.items():
+            await store.delete(account, contact)
+        whole = bson.encode({"_id": "AB", "account": "acme", "contact": contacts["acme"]})
+        await stored.database.notes.insert_one(RawBSONDocument(whole.replace(b"AB", b"\xff\xfe")))
+        await stored.database.notes.insert_one({"account": "other", "contact": contacts["other"]})
+        await stored.database.deletions.update_many({}, [{"$set": {"due_at": "$started_at"}}])
+        following = asyncio.create_task(store.sweeper.follow())
+        async with asyncio.timeout(30):
+            while await stored.database.notes.count_documents({}) > 1:
+                await asyncio.sleep(0.01)
+        assert not following.done()
+        following.cancel()
+    told = [each for each in caplog.records if "sweeper" in each.getMessage()]
+    assert [each.__dict__["error"] for each in told] == ["InvalidBSON"]
 
 
 async def test_a_backlog_is_worked_off_without_pauses(stored: Stored) -> None:
