@@ -36,17 +36,20 @@ class Births:
         trusted = bool(draft.fingerprint)
         key = (account, fingerprint, trusted)
         look = not probably_new
+        tried: set[str] = set()
         for attempt in range(rounds.ROUNDS):
             if key in self._under_way:
                 await self._end_of(key)
                 look = True
             if look and (found := await self._by_key.by_identity(*key)):
-                return found, False
+                # An insert may be told as refused that was written: what it wrote is new all the same.
+                return found, bool(tried) and found.id in tried
             look = True
             if key not in self._under_way:
                 contact_id = self._ids.mint(account)
                 newborn = StoredContact.born(account, contact_id, draft, fingerprint, trusted=trusted)
                 births.asked.set(contact_id)
+                tried.add(contact_id)
                 self._under_way[key] = None
                 try:
                     is_born = await self._by_key.insert(newborn)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from service.domain.contact import Draft
@@ -122,3 +122,28 @@ async def test_a_deleted_person_comes_back_as_a_new_one(store: Store) -> None:
         await asyncio.gather(*rivals)
         with pytest.raises(ContactNotFound):
             await store.get("a", contact.id)
+
+
+@pytest.mark.parametrize("method", ["ensure", "create"])
+async def test_a_contact_whose_insert_is_told_as_refused_is_created_all_the_same(
+    mongodb_uri: str, stored: Stored, method: str
+) -> None:
+    """As when a batch was written in part and is sent again: the first caller creates, and nobody else."""
+
+    class WrittenBefore(Inserted):
+        def started(self, event: CommandStartedEvent) -> None:
+            if event.command.get("insert") == "contacts":
+                beside[stored.database.name].contacts.insert_many(event.command["documents"])
+            super().started(event)
+
+    sent = WrittenBefore()
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongodb_uri, event_listeners=[sent])
+    with MongoClient[dict[str, Any]](mongodb_uri) as beside:
+        store = Store(client, stored.database.name, Gate())
+        await store.prepare()
+        first, created = await getattr(store, method)("a", KEYED)
+        again, created_again = await getattr(store, method)("a", KEYED)
+        await store.close()
+    assert (created, created_again) == (True, False)
+    assert first.id == again.id
+    assert await stored.database.contacts.count_documents({}) == 1
