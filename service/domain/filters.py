@@ -1,9 +1,10 @@
 """The one filter language: which contacts. All terms are ANDed; a list of values means any of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from service.domain import identity, ids, limits, metadata, terms
@@ -12,6 +13,7 @@ from service.domain.errors import ContactNotFound, FilterInvalid, Violation
 from service.domain.terms import Path
 
 Scalar = str | int | float | bool
+_MOST_TERMS = f"at most {limits.FILTER_METADATA_TERMS} metadata terms"
 _STEP = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
 
 
@@ -76,11 +78,24 @@ class Selection:
     newest_first: bool
 
 
+def check_few(leaves: Iterable[object]) -> None:
+    """Raises FilterInvalid for the metadata of a filter at the first leaf too many; no other is looked at."""
+    if any(True for _ in islice(leaves, limits.FILTER_METADATA_TERMS, None)):
+        raise _invalid("metadata", f"{_MOST_TERMS}, got more")
+
+
 def metadata_conditions(raw: dict[str, Any] | None) -> tuple[MetadataEquals, ...]:
     """The leaves of the metadata of a filter; raises FilterInvalid."""
     if raw is None:
         return ()
     return tuple(sorted(_conditions((), raw), key=lambda condition: condition.path))
+
+
+def paths(texts: Collection[str]) -> tuple[Path, ...]:
+    """Each path once, in order; raises FilterInvalid, for too many before any is read."""
+    if len(texts) > limits.FILTER_METADATA_TERMS:
+        raise _invalid("metadata_exists", f"{_MOST_TERMS}, got {len(texts)}")
+    return tuple(sorted({path(text) for text in texts}))
 
 
 def path(text: str) -> Path:
@@ -100,7 +115,7 @@ def path(text: str) -> Path:
     return tuple(steps)
 
 
-def any_of(field: str, values: list[str], normal: Callable[[str], str] = str) -> tuple[str, ...]:
+def any_of(field: str, values: Collection[str], normal: Callable[[str], str] = str) -> tuple[str, ...]:
     """The values in normal form, each once, in order; raises FilterInvalid for too many or an empty one."""
     if len(values) > limits.FILTER_VALUES:
         raise _invalid(field, f"at most {limits.FILTER_VALUES} values, got {len(values)}")
@@ -110,7 +125,7 @@ def any_of(field: str, values: list[str], normal: Callable[[str], str] = str) ->
     return tuple(sorted(found))
 
 
-def owned_ids(account: str, values: list[str]) -> tuple[str, ...] | None:
+def owned_ids(account: str, values: Collection[str]) -> tuple[str, ...] | None:
     """The wellformed ids (others match nothing); raises ContactNotOwned or FilterInvalid."""
     wanted = any_of("ids", values)
     found = []
@@ -127,7 +142,7 @@ def checked(wanted: ContactFilter) -> ContactFilter:
     count = sum(len(condition.values) for condition in wanted.metadata) + len(wanted.metadata_exists)
     if count > limits.FILTER_METADATA_TERMS:
         field = "metadata" if wanted.metadata else "metadata_exists"
-        raise _invalid(field, f"at most {limits.FILTER_METADATA_TERMS} metadata terms, got {count}")
+        raise _invalid(field, f"{_MOST_TERMS}, got {count}")
     return wanted
 
 

@@ -1,6 +1,6 @@
 """Between the messages of the interface and the values of the domain: knows every field of the .proto."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from service.domain import filters, identity, update, validation
 from service.domain.contact import TEXT_FIELDS, Contact, Draft, Metadata
 from service.domain.deletion import Receipt
 from service.domain.errors import FilterInvalid, InvalidField, InvalidRequest, Violation
-from service.domain.filters import ContactFilter, Selection
+from service.domain.filters import ContactFilter, MetadataEquals, Selection
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
@@ -134,14 +134,12 @@ def _contact_filter(account: str, message: contact_pb2.ContactFilter) -> Contact
 
     return filters.checked(
         ContactFilter(
-            metadata=filters.metadata_conditions(
-                _members(message.metadata) if message.HasField("metadata") else None
-            ),
-            metadata_exists=tuple(sorted({filters.path(each) for each in message.metadata_exists})),
-            emails=filters.any_of("emails", [*message.emails], identity.normal_text),
-            phones=filters.any_of("phones", [*message.phones], identity.normal_phone),
-            fingerprints=filters.any_of("fingerprints", [*message.fingerprints]),
-            ids=filters.owned_ids(account, [*message.ids]),
+            metadata=_conditions(message.metadata) if message.HasField("metadata") else (),
+            metadata_exists=filters.paths(message.metadata_exists),
+            emails=filters.any_of("emails", message.emails, identity.normal_text),
+            phones=filters.any_of("phones", message.phones, identity.normal_phone),
+            fingerprints=filters.any_of("fingerprints", message.fingerprints),
+            ids=filters.owned_ids(account, message.ids),
             trusted=message.trusted if message.HasField("trusted") else None,
             verified=message.verified if message.HasField("verified") else None,
             created_after=moment("created_after"),
@@ -150,6 +148,22 @@ def _contact_filter(account: str, message: contact_pb2.ContactFilter) -> Contact
             updated_before=moment("updated_before"),
         )
     )
+
+
+def _conditions(message: Struct) -> tuple[MetadataEquals, ...]:
+    # Before anything is made of them: a request has room for a quarter of a million.
+    filters.check_few(_leaves(message.fields.values()))
+    return filters.metadata_conditions(_members(message))
+
+
+def _leaves(values: Iterable[Value]) -> Iterator[Value]:
+    for value in values:
+        if value.struct_value.fields:
+            yield from _leaves(value.struct_value.fields.values())
+        elif value.list_value.values:
+            yield from _leaves(value.list_value.values)
+        else:
+            yield value
 
 
 def _moment(

@@ -1,11 +1,12 @@
 """What each term of a filter finds, case by case, in List and in Export; and which terms are refused."""
 
+import math
 from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contactservice.v1 import contact_service_pb2 as pb
@@ -231,3 +232,33 @@ async def test_the_limits_themselves_are_allowed(client: Client) -> None:
     assert await found(client, filter=full | {"ids": [contact.id, *MANY[:99]]}) == ["ann"]
     one_more = {"metadata": terms["metadata"], "metadata_exists": ["l", "a", "b", "c", "d"]}
     assert (await client.failure("ListContacts", filter=one_more)).reason == "FILTER_INVALID"
+
+
+def many(hostile: Value) -> Value:
+    """Sixteen numbers, then the value again and again."""
+    numbers = [Value(number_value=number) for number in range(16)]
+    return Value(list_value=ListValue(values=[*numbers, *[hostile] * 50_000]))
+
+
+@pytest.mark.parametrize("method", ["ListContacts", "ExportContacts"])
+@pytest.mark.parametrize(
+    ("refused", "field"),
+    [
+        (ContactFilter(metadata_exists=["k"] * 16 + ["`"] * 300_000), "metadata_exists"),
+        (ContactFilter(metadata=Struct(fields={"a": many(Value())})), "metadata"),
+        (ContactFilter(metadata=Struct(fields={"a": many(Value(number_value=math.nan))})), "metadata"),
+        (
+            ContactFilter(metadata=Struct(fields={f"k{number}": Value() for number in range(50_000)})),
+            "metadata",
+        ),
+    ],
+    ids=["paths", "no conditions", "no numbers", "members"],
+)
+async def test_too_many_terms_are_refused_before_they_are_looked_at(
+    client: Client, method: str, refused: ContactFilter, field: str
+) -> None:
+    """A filter as large as a request: told is their number, not what else is wrong with those too many."""
+    message = getattr(pb, method + "Request")(filter=refused)
+    answer = await refusal(client.unary(method)(message, metadata=client.metadata))
+    assert (answer.reason, answer.fields) == ("FILTER_INVALID", ["filter." + field])
+    assert answer.message.startswith(f"filter.{field}: at most ")
