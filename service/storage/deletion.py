@@ -23,6 +23,7 @@ from service.domain.errors import (
     DeleteRestricted,
     EtagMismatch,
     ServiceError,
+    StoreUnavailable,
     WriteConflict,
 )
 from service.domain.links import Action, Link

@@ -48,6 +48,7 @@ async def scan(
                 await asyncio.sleep(0)
     finally:
         if ahead:
+            # One that has failed is looked at by that, too: asyncio does not report its error as forgotten.
             ahead.cancel()
 
 
