@@ -24,9 +24,13 @@ from service.domain.errors import ServiceError, StoreTimeout, StoreUnavailable
 
 T = TypeVar("T")
 
-# A missing right, credentials that are not taken: the operator's matter, no bug and no caller's fault.
-_REFUSALS = {13, 18}
+# A missing right, credentials that are not taken: the operator's matter, no bug and no caller's fault. Atlas says
+# it in a code of its own.
+_REFUSALS = {13, 18, 8000}
 _REFUSED = "The database refuses the service's user a right that it needs; its operator can grant it."
+# Members that do not reach each other, or are in an election: a read may be repeated, says MongoDB's
+# specification of retryable reads. Its other codes come as AutoReconnect.
+TRANSIENT = frozenset({6, 7, 89, 134, 262, 9001})
 
 # Measured on two cores: more operations at once only queue inside mongod.
 SLOTS = 64
@@ -141,9 +145,10 @@ class Gate:
 
     # None when neither a slow nor an absent database explains it.
     def _weather(self, error: PyMongoError) -> ServiceError | None:
-        if _is_refusal(error):
+        code = error.code if isinstance(error, OperationFailure) else None
+        if code in _REFUSALS:
             return StoreUnavailable(_REFUSED, refused=True)
-        away = isinstance(error, ServerSelectionTimeoutError)
+        away = isinstance(error, ServerSelectionTimeoutError) or code in TRANSIENT
         if error.timeout and not away:
             return StoreTimeout()
         if away or isinstance(error, ConnectionFailure) or error.has_error_label("RetryableWriteError"):
@@ -167,7 +172,3 @@ def untold(error: Exception) -> str | None:
 
 def _nobody_asks(_: float) -> None:
     pass
-
-
-def _is_refusal(error: PyMongoError) -> bool:
-    return isinstance(error, OperationFailure) and error.code in _REFUSALS

@@ -2,19 +2,21 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import compress
+from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from service.domain.contact import Contact
 from service.storage import indexes
 from service.storage.documents import OPTIONS, Document, from_document
+from service.storage.gate import TRANSIENT
 from service.storage.queries import Query
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
@@ -50,15 +52,26 @@ async def ask(
     }
     if milliseconds:
         command["maxTimeMS"] = milliseconds
-    try:
-        reply = await database.command(command, codec_options=_RAW)
-    except ServerSelectionTimeoutError:
-        raise
-    except AutoReconnect:
-        # The driver repeats a find by itself, but not what it takes for any command.
-        reply = await database.command(command, codec_options=_RAW)
+    reply = await _met(lambda: database.command(command, codec_options=_RAW))
     cursor: RawBSONDocument = reply["cursor"]
     return bytes(cursor.raw)
+
+
+async def _met(command: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await command()
+    except PyMongoError as error:
+        if not _passes(error):
+            raise
+    # The driver repeats a find by itself, but not what it takes for any command.
+    return await command()
+
+
+def _passes(error: PyMongoError) -> bool:
+    if isinstance(error, OperationFailure):
+        return error.code in TRANSIENT
+    # After a wait in vain there is no time for another one.
+    return isinstance(error, AutoReconnect) and not error.timeout
 
 
 @dataclass(frozen=True, slots=True)

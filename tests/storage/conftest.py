@@ -15,6 +15,7 @@ from service.storage.connection import connect
 from service.storage.gate import Gate
 from service.storage.mongod import EmbeddedMongod
 from service.storage.store import Store
+from tests.fail_points import ObedientMongod
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,25 @@ async def mongo(mongodb_uri: str) -> AsyncIterator[AsyncMongoClient[dict[str, An
     client = connect(mongodb_uri)
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="module")
+def obedient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObedientMongod]:
+    mongod = ObedientMongod(tmp_path_factory.mktemp("obedient"))
+    mongod.start()
+    yield mongod
+    mongod.stop(timeout=0)
+
+
+@pytest_asyncio.fixture
+async def obeying(obedient: ObedientMongod) -> AsyncIterator[Stored]:
+    """A prepared store on a mongod that takes fail points."""
+    client = connect(obedient.uri)
+    name = "store-" + secrets.token_hex(6)
+    store = Store(client, name, Gate())
+    await store.prepare()
+    yield Stored(store, client[name])
+    await store.close()
 
 
 @pytest_asyncio.fixture

@@ -144,3 +144,14 @@ async def test_what_is_no_weather_comes_as_it_is() -> None:
         await Gate().run(operation)
     assert caught.value is refused
     assert refused.__cause__ is None
+
+
+@pytest.mark.parametrize("code", [6, 7, 89, 134, 262, 8000, 9001])
+async def test_an_election_or_a_refusal_is_absence(code: int) -> None:
+    """Members that do not reach each other are no bug, nor are credentials that Atlas does not take."""
+
+    async def operation() -> None:
+        raise OperationFailure("of the weather", code)
+
+    with pytest.raises(StoreUnavailable):
+        await Gate().run(operation)

@@ -1,14 +1,18 @@
-"""Asking the database for a reply: once more when the connection breaks, and never with a cursor left."""
+"""Asking the database for a reply: once more when what is in its way passes, and never with a cursor left."""
 
 from typing import Any
 
 import bson
+import pytest
 from pymongo import AsyncMongoClient
 
+from service.domain.contact import Draft
+from service.domain.errors import StoreUnavailable
 from service.domain.filters import ContactFilter, Selection
 from service.storage.documents import to_document
 from service.storage.queries import query
 from service.storage.replies import Reply, ask, starts_of
+from tests.fail_points import fail_point
 from tests.people import fill, person
 from tests.storage.conftest import Stored
 
@@ -35,6 +39,18 @@ async def test_a_broken_connection_is_met_once_more(
     await cut_connections(mongo)
     cursor = await ask(stored.database, EVERYBODY, 10)
     assert Reply(cursor, starts_of(cursor)).contacts() == people
+
+
+@pytest.mark.parametrize("code", [134, 262])
+async def test_an_election_is_met_once_more(code: int, obeying: Stored) -> None:
+    """A primary that is new, or has no time yet, refuses reads for a moment; if it goes on, it is away."""
+    contact, _ = await obeying.store.create("acme", Draft())
+    failing = {"failCommands": ["find"], "errorCode": code}
+    async with fail_point(obeying.database.client, "failCommand", {"times": 1}, **failing):
+        assert await obeying.store.get("acme", contact.id) == contact
+    async with fail_point(obeying.database.client, "failCommand", {"times": 2}, **failing):
+        with pytest.raises(StoreUnavailable):
+            await obeying.store.get("acme", contact.id)
 
 
 async def test_a_reply_that_is_cut_leaves_no_cursor(stored: Stored) -> None:
