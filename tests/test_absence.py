@@ -1,4 +1,4 @@
-"""A database that comes late, dies or stands still: the service says so, refuses fast, needs no restart."""
+"""A database that comes late, dies, stands still or refuses: told, refused fast, and no restart needed."""
 
 import asyncio
 import json
@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pymongo import AsyncMongoClient
 
 from service.rpc.server import SERVICE
-from service.storage.mongod import EmbeddedMongod
 from tests.client import Client
+from tests.fail_points import ObedientMongod, fail_point
 from tests.process import ServiceProcess, eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,9 +30,9 @@ RECOVERY_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
-def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongod]:
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObedientMongod]:
     """A database that keeps its port from start to start."""
-    mongod = EmbeddedMongod(tmp_path_factory.mktemp("absent"))
+    mongod = ObedientMongod(tmp_path_factory.mktemp("absent"))
     mongod.start()
     yield mongod
     mongod.stop(timeout=0)
@@ -67,7 +68,8 @@ class Observer:
         self.contact_id = (await self.client.create(name="Ann")).id
 
 
-Observed: TypeAlias = Callable[[str], AbstractAsyncContextManager[tuple[ServiceProcess, Observer]]]
+# observed(uri, folder): a service on the database, in a folder of its own where there are several.
+Observed: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[ServiceProcess, Observer]]]
 
 
 @pytest.fixture
@@ -75,9 +77,9 @@ def observed(tmp_path: Path, tokens: Path, any_token: str, account: str) -> Obse
     """A service on the database of that URI, and who watches it."""
 
     @asynccontextmanager
-    async def observe(uri: str) -> AsyncIterator[tuple[ServiceProcess, Observer]]:
+    async def observe(uri: str, folder: Path = tmp_path) -> AsyncIterator[tuple[ServiceProcess, Observer]]:
         place = ("--mongodb-uri", uri, "--database", "absence", "--tokens", str(tokens))
-        with ServiceProcess(tmp_path, *place, "--store-timeout", "1", "--log-format", "json") as process:
+        with ServiceProcess(folder, *place, "--store-timeout", "1", "--log-format", "json") as process:
             async with grpc.aio.insecure_channel(process.address) as channel:
                 yield process, Observer(channel, any_token, account)
 
@@ -89,7 +91,7 @@ def told(process: ServiceProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-async def test_a_database_that_comes_after_the_service(mongod: EmbeddedMongod, observed: Observed) -> None:
+async def test_a_database_that_comes_after_the_service(mongod: ObedientMongod, observed: Observed) -> None:
     """Without it the service starts, lives, is not ready and refuses fast; once it is there, all is well."""
     uri = mongod.uri
     mongod.stop()
@@ -107,7 +109,7 @@ async def test_a_database_that_comes_after_the_service(mongod: EmbeddedMongod, o
 
 
 async def test_a_database_that_is_killed_and_started_again(
-    mongod: EmbeddedMongod, observed: Observed
+    mongod: ObedientMongod, observed: Observed
 ) -> None:
     """Readiness follows it down and up, liveness stays, and the process is the same."""
     async with observed(mongod.uri) as (_, observer):
@@ -123,7 +125,7 @@ async def test_a_database_that_is_killed_and_started_again(
         assert (await observer.client.get(observer.contact_id)).name == "Ann"
 
 
-async def test_a_database_that_stands_still(mongod: EmbeddedMongod, observed: Observed) -> None:
+async def test_a_database_that_stands_still(mongod: ObedientMongod, observed: Observed) -> None:
     """Connections stay open and nothing is answered: as good as away, until it moves again."""
     async with observed(mongod.uri) as (_, observer):
         await observer.hears(SERVING)
@@ -137,6 +139,39 @@ async def test_a_database_that_stands_still(mongod: EmbeddedMongod, observed: Ob
             os.kill(mongod.pid, signal.SIGCONT)
         await observer.hears(SERVING, RECOVERY_SECONDS)
         assert (await observer.client.get(observer.contact_id)).name == "Ann"
+
+
+@pytest.mark.parametrize("code", [134, 8000])
+async def test_a_database_that_refuses_to_be_looked_at(
+    code: int, mongod: ObedientMongod, observed: Observed, tmp_path: Path
+) -> None:
+    """After an election, or with credentials that Atlas does not take: away, and told by its code."""
+    failing = {
+        "failCommands": ["ping", "listIndexes", "find"],
+        "errorCode": code,
+        "appName": "contactservice",
+    }
+    async with observed(mongod.uri) as (process, observer), AsyncMongoClient(mongod.uri) as client:
+        await observer.hears(SERVING)
+        async with fail_point(client, "failCommand", **failing):
+            await observer.hears(NOT_SERVING)
+            assert await observer.lives()
+            async with observed(mongod.uri, tmp_path / "again") as (_, other):
+                await other.hears(NOT_SERVING)
+        await observer.hears(SERVING, RECOVERY_SECONDS)
+        await observer.creates()
+        away = [line for line in told(process) if line["event"] == "the database does not answer"]
+        assert away[0]["error"] == f"STORE_UNAVAILABLE (OperationFailure, code {code})"
+
+
+async def test_a_name_that_is_not_found(observed: Observed) -> None:
+    """mongodb+srv is looked up by the first operation, and by the next: the service starts and waits."""
+    async with observed("mongodb+srv://contacts.nowhere.invalid/") as (process, observer):
+        await observer.hears(NOT_SERVING)
+        assert await observer.lives()
+        line = await asyncio.to_thread(eventually, lambda: told(process)[:1])
+        assert line[0]["error"] == "STORE_UNAVAILABLE (ConfigurationError)"
+        assert "nowhere" not in process.log
 
 
 async def test_an_absence_is_told_in_one_line_per_five_seconds(observed: Observed) -> None:

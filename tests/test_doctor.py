@@ -240,6 +240,20 @@ async def test_a_filled_collection_without_its_indexes(
     assert "contactservice migrate" in finding.advice
 
 
+async def test_an_index_that_differs_is_told_with_what_differs(
+    mongodb_uri: str, tmp_path: Path, account: str
+) -> None:
+    """A collation keeps other texts apart than ours: the finding says so, and to drop it."""
+    keys = [("account", 1), ("fingerprint", 1), ("trusted", 1)]
+    async with AsyncMongoClient(mongodb_uri) as client:
+        await client[account]["contacts"].create_index(keys, unique=True, collation={"locale": "en"})
+        finding = await one("indexes", mongodb_uri=mongodb_uri, database=account, data_dir=tmp_path)
+        await client.drop_database(account)
+    assert finding.state == "fail"
+    assert "has a collation" in finding.sentence
+    assert "drop it" in finding.advice
+
+
 async def test_a_standalone_and_a_user_who_may_only_read(guarded: str, tmp_path: Path) -> None:
     """No replica set, no right to write: two failures, each with its way out, and nothing was left."""
     uri = f"mongodb://ann:hunter2@{guarded}/"

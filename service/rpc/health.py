@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 
 from service.domain.errors import ServiceError
 from service.rpc.health_servicer import HealthServicer
-from service.storage.store import Store
+from service.storage.store import CannotMigrate, Store
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +20,12 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _INTERVAL_SECONDS = 1.0
 _REMINDER_SECONDS = 5.0
 _AWAY = "the database does not answer"
+_FAILED = "a look at the database failed"
 _MIGRATE = "indexes are missing on a collection that holds contacts: run `contactservice migrate`"
 
 
 class Readiness:
-    """Follows the database with a real ping a second and tells the health service.
+    """Looks at the database and its indexes once a second and tells the health service.
 
     `answers` says whether the database did at the last look.
     """
@@ -44,9 +45,16 @@ class Readiness:
         self._servicer.set(self._service_name, _NOT_SERVING)
 
     async def follow(self) -> None:
-        """Runs until it is cancelled."""
+        """Runs until it is cancelled: whatever a look ends with, the next one may find it gone."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except CannotMigrate as error:
+                self._remind(_MIGRATE, error=str(error))
+            except Exception as error:  # noqa: BLE001 (the process serves on)
+                self.answers = False
+                self._tell()
+                self._remind(_FAILED, exc_info=error)
             await asyncio.sleep(_INTERVAL_SECONDS)
 
     @property
@@ -64,25 +72,23 @@ class Readiness:
         self._tell()
 
     async def look(self) -> None:
-        """One look at the database: a ping, then its indexes until they are all there."""
+        """One look at the database: whether it answers, and what it lacks. Raises CannotMigrate."""
         ended = self._revive()
-        was_away = not self.answers
         try:
-            await self._store.look()
-            if not self._prepared:
-                await self._prepare()
+            self._heard(await self._store.prepare())
         except ServiceError as error:
             self.answers = False
-            self._remind(_AWAY, error=ended or error.reason, refused=self._store.refused)
-        else:
-            self.answers = True
-            if was_away and self._told > float("-inf"):
-                log.info("the database answers again")
-        self._tell()
+            self._remind(_AWAY, error=ended or _in_short(error), refused=self._store.refused)
+        except CannotMigrate:
+            self.answers, self._prepared = True, False
+            raise
+        finally:
+            self._tell()
 
-    async def _prepare(self) -> None:
-        missing = await self._store.prepare()
-        self._prepared = not missing
+    def _heard(self, missing: set[str]) -> None:
+        if not self.answers and self._told > float("-inf"):
+            log.info("the database answers again")
+        self.answers, self._prepared = True, not missing
         if missing:
             self._remind(_MIGRATE, indexes=",".join(sorted(missing)))
 
@@ -91,8 +97,16 @@ class Readiness:
         serves = self.answers and not self._leaving
         self._servicer.set(self._service_name, _SERVING if serves else _NOT_SERVING)
 
-    def _remind(self, text: str, **facts: object) -> None:
+    def _remind(self, text: str, exc_info: Exception | None = None, **facts: object) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._told >= _REMINDER_SECONDS:
             self._told = now
-            log.warning(text, extra=facts)
+            log.warning(text, exc_info=exc_info, extra=facts)
+
+
+def _in_short(error: ServiceError) -> str:
+    # Without the driver's text, which may quote hosts and documents.
+    if (cause := error.__cause__) is None:
+        return error.reason
+    code = getattr(cause, "code", None)
+    return f"{error.reason} ({type(cause).__name__}{f', code {code}' if code else ''})"

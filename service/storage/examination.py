@@ -98,14 +98,22 @@ def version(found: list[int]) -> Finding:
 
 async def _indexes(database: AsyncDatabase[Any], seconds: float) -> Finding:
     with pymongo.timeout(seconds):
-        missing = sorted(await indexes.missing(database))
-        is_empty = await database[indexes.CONTACTS].find_one({}, ["_id"]) is None
-    if not missing:
+        lacking = await indexes.missing(database)
+        unmade = await indexes.on_empty(database, lacking)
+    if obstacles := [each.obstacle for each in lacking if each.obstacle]:
+        return fail("indexes", "; ".join(obstacles), "drop it, then run `contactservice migrate`")
+    if not lacking:
         return ok("indexes", "all are there")
-    sentence = f"missing: {', '.join(missing)}"
-    if is_empty:
-        return ok("indexes", f"{sentence}; there are no contacts yet, the service makes them when it starts")
+    sentence = f"missing: {_names(lacking)}"
+    if len(unmade) == len(lacking):
+        return ok("indexes", f"{sentence}; the service makes them when it starts, as nothing is stored yet")
+    if built := [each for each in lacking if each.is_being_built]:
+        return fail("indexes", f"being built: {_names(built)}", "wait for it with `contactservice migrate`")
     return fail("indexes", sentence, "run `contactservice migrate` with the same settings")
+
+
+def _names(lacking: list[indexes.Missing]) -> str:
+    return ", ".join(sorted(each.name for each in lacking))
 
 
 async def _write(database: AsyncDatabase[Any], seconds: float) -> Finding:

@@ -55,17 +55,21 @@ class Gate:
         self._is_shut = False
         self.refused = 0
 
-    async def look(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def look(self, operation: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """As `run`, whatever the last look found, and without a slot, since those may all be stuck.
 
         Between a look that fails and the next that does not, all others fail at once with StoreUnavailable.
+        Whatever the driver says to a look, the next one may find it gone: that is StoreUnavailable, too.
         """
-        task = self._task(self._operated(operation, self.seconds, holds_slot=False))
+        task = self._task(self._operated(operation, seconds or self.seconds, holds_slot=False))
         try:
             result = await asyncio.shield(task)
         except ServiceError:
             self._is_shut = True
             raise
+        except PyMongoError as error:
+            self._is_shut = True
+            raise StoreUnavailable from error
         self._is_shut, self.refused = False, 0
         return result
 

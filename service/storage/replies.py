@@ -28,13 +28,17 @@ _LENGTH = 4
 # 32 bits: a reply has at most 48 MB.
 _OFFSETS = "I"
 
+# BadValue, IndexNotFound: of all that a find of ours says, only its hint can be wrong.
+_NO_SUCH_HINT = {2, 27}
+
 
 async def ask(
     database: AsyncDatabase[Document], wanted: Query, count: int, milliseconds: int | None = None
 ) -> bytes:
     """The first documents that a query finds, `count` at most, as the BSON of a cursor that is closed.
 
-    The database gives up after so many milliseconds, if any are named.
+    The database gives up after so many milliseconds, if any are named. Raises StoreUnavailable when the
+    index has gone.
 
     A plain command takes a quarter of the time of find_raw_batches, which cuts every document out of the
     reply and joins them again.
@@ -52,7 +56,12 @@ async def ask(
     }
     if milliseconds:
         command["maxTimeMS"] = milliseconds
-    reply = await _met(lambda: database.command(command, codec_options=_RAW))
+    try:
+        reply = await _met(lambda: database.command(command, codec_options=_RAW))
+    except OperationFailure as error:
+        if error.code in _NO_SUCH_HINT:
+            raise indexes.unavailable(wanted.index) from error
+        raise
     cursor: RawBSONDocument = reply["cursor"]
     return bytes(cursor.raw)
 

@@ -31,12 +31,13 @@ from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, StoredContact
 from service.storage.finder import Finder
 from service.storage.gate import Gate
+from service.storage.indexes import CannotMigrate
 from service.storage.replies import Reply
 from service.storage.scan import Part, scan
 from service.storage.sweeper import Sweeper
 from service.storage.transcode import Matches, Records, Transcoder
 
-__all__ = ["Store", "StoredContact"]
+__all__ = ["CannotMigrate", "Store", "StoredContact"]
 
 _UNBOUNDED = 2**62
 # 160 bits.
@@ -44,7 +45,8 @@ _RANDOM_CHARACTERS = 32
 _UNHURRIED_SECONDS = 10.0
 _NOTHING_LINKED = Rules()
 _GOODBYE_SECONDS = 1.0
-_MIGRATE = "the index {} is missing; run `contactservice migrate`"
+# New files, and a majority that has them on its disks: a busy machine may need longer than for an operation.
+_EMPTY_INDEXES_SECONDS = 30.0
 
 
 class Store:
@@ -215,23 +217,26 @@ class Store:
     async def ping(self) -> dict[str, Any]:
         return await self._gate.run(lambda: self._database.command("ping"))
 
-    async def look(self) -> None:
-        """Whether the database answers; if it does not, every other method says so at once until it does."""
-        await self._gate.look(lambda: self._database.command("ping"))
-
     @property
     def refused(self) -> int:
         """Operations that were not sent since the database has been found away."""
         return self._gate.refused
 
     async def prepare(self) -> set[str]:
-        """Makes the indexes of an empty collection; returns the names of those that a filled one lacks."""
-        missing = await self._gate.run(lambda: indexes.missing(self._database))
-        if missing and await self._gate.run(lambda: self._contacts.find_one({}, ["_id"])) is None:
-            await self.migrate()
-            missing = set()
-        self._missing = missing
-        return missing
+        """A look at the database: makes the indexes of empty collections, names those that filled ones lack.
+
+        When it does not answer, every other method says so at once until it does. Raises CannotMigrate.
+        """
+        lacking = await self._gate.look(lambda: indexes.missing(self._database))
+        self._missing = {each.name for each in lacking}
+        if lacking:
+            unmade = await self._gate.look(lambda: indexes.on_empty(self._database, lacking))
+            if unmade:
+                await self._gate.look(
+                    lambda: indexes.create(self._database, unmade), seconds=_EMPTY_INDEXES_SECONDS
+                )
+                self._missing -= {each.name for each in unmade}
+        return self._missing
 
     async def migrate(self) -> set[str]:
         """Makes all missing indexes, however long it takes; returns their names. Raises CannotMigrate."""
@@ -240,7 +245,7 @@ class Store:
         making = self._gate.own(lambda: indexes.create(self._database, lacking), timed=False)
         await asyncio.shield(making)
         self._missing = set()
-        return lacking
+        return {each.name for each in lacking}
 
     async def close(self) -> None:
         """Gives deletions under way back, waits as long as an operation may take, then closes the client."""
@@ -291,7 +296,7 @@ class Store:
         if self._missing is None:
             raise StoreUnavailable(asked=False)
         if name in self._missing:
-            raise StoreUnavailable(f"The contacts cannot be served in full: {_MIGRATE.format(name)}.")
+            raise indexes.unavailable(name)
 
 
 def _check(selection: Selection) -> Matches:

@@ -7,7 +7,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.rpc.server import SERVICE
+from service import config as configuration
+from service.rpc.server import SERVICE, Server
 from tests.client import Client
 from tests.rpc.serving import NOBODY_LISTENS, serving
 from tests.rpc.wire import Wire
@@ -72,6 +73,27 @@ async def test_the_service_follows_its_database(
         async with asyncio.timeout(5):
             assert (await anext(watched)).status == Status.SERVING
         assert await client.get(contact.id) == contact
+
+
+async def test_a_look_that_ends_unexpectedly_is_not_the_last(mongodb_uri: str, tokens: Path) -> None:
+    """Not serving while nobody knows how the database is; the process lives, and looks again."""
+    failing = False
+
+    def revive() -> None:
+        if failing:
+            raise RuntimeError("nobody thought of that")
+
+    flags = {"address": "127.0.0.1:0", "tokens": tokens, "database": "tests", "drain_delay": 0.0}
+    server = Server(configuration.load(flags), mongodb_uri, revive)
+    await server.start()
+    async with grpc.aio.insecure_channel(str(server.address)) as channel:
+        watched = aiter(health_pb2_grpc.HealthStub(channel).Watch(CheckRequest(service=NAME), timeout=20))
+        assert (await anext(watched)).status == Status.SERVING
+        failing = True
+        assert (await anext(watched)).status == Status.NOT_SERVING
+        failing = False
+        assert (await anext(watched)).status == Status.SERVING
+    await server.stop()
 
 
 async def test_a_watcher_hears_of_the_end(mongodb_uri: str, tokens: Path) -> None:

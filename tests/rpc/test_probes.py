@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -11,6 +12,8 @@ from service import config as configuration
 from service.ops.endpoints import Endpoints, OpsPortUnusable
 from service.ops.metrics import Metrics
 from service.rpc.server import Server
+from service.storage.indexes import CannotMigrate
+from tests.client import Client
 from tests.rpc.serving import NOBODY_LISTENS, serving
 from tests.scrape import get, samples
 
@@ -39,6 +42,64 @@ async def test_without_its_indexes_it_is_not_ready(mongodb_uri: str, tokens: Pat
             assert "contactservice migrate" in answer.facts["reason"]
             assert (await samples(server.telemetry.ops_address)).of("contactservice_database_up") == 1
         await client.drop_database(account)
+
+
+async def test_an_index_that_is_lost_is_missed_within_seconds(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str
+) -> None:
+    """Dropped or restored while it serves: not ready and no writes, until the index is there again."""
+    flags = {"tokens": tokens, "database": account, "ops_address": "127.0.0.1:0"}
+    async with (
+        AsyncMongoClient(mongodb_uri) as mongo,
+        serving(mongodb_uri, **flags) as (server, channel),
+    ):
+        client = Client(channel, any_token, account)
+        await client.create(fingerprint="known")
+        contacts = mongo[account]["contacts"]
+        await contacts.drop_index("account_fingerprint_trusted")
+        assert "contactservice migrate" in await readiness(server, 503)
+        refused = await client.failure("CreateContact", contact={"fingerprint": "known"})
+        assert (refused.code, refused.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+        await contacts.drop()
+        await readiness(server, 200)
+        again = [await client.call("CreateContact", contact={"fingerprint": "known"}) for _ in range(2)]
+        assert [answer.created for answer in again] == [True, False]
+        await mongo.drop_database(account)
+
+
+async def test_an_index_in_the_way_is_no_end_of_a_server_that_serves(
+    mongodb_uri: str, tokens: Path, account: str
+) -> None:
+    """A start is refused with the sentence that names it; who has started waits until it is gone."""
+    flags = {"tokens": tokens, "database": account, "ops_address": "127.0.0.1:0"}
+    keys = [("account", 1), ("fingerprint", 1), ("trusted", 1)]
+    async with AsyncMongoClient(mongodb_uri) as mongo:
+        contacts = mongo[account]["contacts"]
+        async with serving(mongodb_uri, **flags) as (server, _):
+            await contacts.drop_indexes()
+            await contacts.create_index(keys)
+            assert "contactservice migrate" in await readiness(server, 503)
+            with pytest.raises(CannotMigrate, match="is not unique; drop it"):
+                await start_another(mongodb_uri, flags)
+            await contacts.drop_indexes()
+            await readiness(server, 200)
+        await mongo.drop_database(account)
+
+
+async def start_another(mongodb_uri: str, flags: dict[str, Any]) -> None:
+    server = Server(configuration.load({**flags, "address": "127.0.0.1:0"}), mongodb_uri, lambda: None)
+    try:
+        await server.start()
+    finally:
+        await server.stop()
+
+
+async def readiness(server: Server, status: int) -> str:
+    """What it says, once it has this status."""
+    async with asyncio.timeout(10):
+        while (answer := await get(server.telemetry.ops_address, "/readyz")).status != status:
+            await asyncio.sleep(0.02)
+    return str(answer.facts)
 
 
 async def test_a_draining_server_is_alive_and_not_ready(mongodb_uri: str, tokens: Path) -> None:

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from service.domain.errors import StoreTimeout, StoreUnavailable
 from service.storage.gate import Gate
@@ -144,6 +144,23 @@ async def test_what_is_no_weather_comes_as_it_is() -> None:
         await Gate().run(operation)
     assert caught.value is refused
     assert refused.__cause__ is None
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("no DNS"), OperationFailure("bad auth", 8000)])
+async def test_whatever_ends_a_look_is_absence(error: PyMongoError) -> None:
+    """A look has no caller whose fault it could be: all others are refused until the next one ends well."""
+    gate = Gate()
+
+    async def look() -> None:
+        raise error
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await gate.look(look)
+    assert caught.value.__cause__ is error
+    with pytest.raises(StoreUnavailable):
+        await gate.run(lambda: asyncio.sleep(0))
+    await gate.look(lambda: asyncio.sleep(0))
+    assert await gate.run(lambda: asyncio.sleep(0, "back")) == "back"
 
 
 @pytest.mark.parametrize("code", [6, 7, 89, 134, 262, 8000, 9001])
