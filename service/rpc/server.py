@@ -51,7 +51,11 @@ class Server:
         self._config = config
         gate = Gate(seconds=config.store_timeout)
         self.store = Store(
-            connect(mongodb_uri), config.database, gate, batching=config.batching, rules=rules(config)
+            connect(mongodb_uri, config.store_timeout),
+            config.database,
+            gate,
+            batching=config.batching,
+            rules=rules(config),
         )
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
         self.memory = memory.guard(config.memory_limit, config.workers)

@@ -27,7 +27,7 @@ Check = Callable[[], Awaitable[Finding]]
 
 async def examine(uri: str, name: str, seconds: float) -> list[Finding]:
     """Every finding; the first one alone when the database does not answer. Raises MongodbUriInvalid."""
-    client = connect(uri)
+    client = connect(uri, seconds)
     try:
         return await _examined(client, client[name], seconds)
     finally:

@@ -16,7 +16,7 @@ async def migrate(uri: str, name: str, seconds: float) -> set[str]:
     A database that is away or refuses is found out within `seconds`. Raises CannotMigrate and
     MongodbUriInvalid.
     """
-    store = Store(connect(uri), name, Gate(seconds=seconds))
+    store = Store(connect(uri, seconds, unhurried=True), name, Gate(seconds=seconds))
     try:
         return await store.migrate()
     except ServiceError as error:

@@ -10,12 +10,14 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.rpc.error_details_pb2 import RetryInfo
+from pymongo.uri_parser import parse_uri
 
 from service.rpc.server import SERVICE, Server
 from service.storage.gate import SLOTS
 from tests.client import Client, request
 from tests.rpc.refusal import refusal
 from tests.rpc.serving import NOBODY_LISTENS, serving
+from tests.storage.proxy import proxied
 
 METHODS = [method.name for method in SERVICE.methods]
 # Good requests that need the database; the id stands for one of the account.
@@ -183,3 +185,22 @@ async def test_a_storm_of_leaving_clients_harms_nobody(client: Client, server: S
         assert (await client.ensure(name="Ann"))[0].name == "Ann"
     await until(lambda: not server._boundary._calls, 5)
     assert server.export_slots.taken == 0
+
+
+async def test_a_path_that_dies_is_given_up_by_the_store_timeout(
+    mongodb_uri: str, tokens: Path, any_token: str, account: str
+) -> None:
+    """A second later nothing waits on it any more: the slots are there for a primary that is elected."""
+    _, port = parse_uri(mongodb_uri)["nodelist"][0]
+    async with proxied(port) as (proxy, door):
+        uri = f"mongodb://127.0.0.1:{door}/?directConnection=true"
+        async with serving(uri, tokens=tokens, store_timeout=0.5) as (server, channel):
+            client = Client(channel, any_token, account)
+            contact = await client.create()
+            proxy.is_dead = True
+            assert (await client.failure("GetContact", id=contact.id)).reason == "STORE_TIMEOUT"
+            async with asyncio.timeout(3):
+                await server.store.gate.drained()
+            proxy.is_dead = False
+            await until(lambda: server.readiness.answers, 10)
+            assert await client.get(contact.id) == contact

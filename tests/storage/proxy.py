@@ -9,19 +9,30 @@ from typing import TypeVar
 class Proxy:
     """Passes bytes on, but for the next message that holds `stumbles_at`.
 
-    That one is lost: the connection closes then, or stays open in silence when the proxy `swallows`.
+    That one is lost: the connection closes then, or stays open in silence when the proxy `swallows`. While
+    `is_dead` all is lost, as on a path whose other end has vanished.
     """
 
     def __init__(self, target: int) -> None:
         self.stumbles_at = b""
         self.swallows = False
+        self.is_dead = False
         self._target = target
+        self._ends: set[asyncio.StreamWriter] = set()
+
+    def hang_up(self) -> None:
+        """No conversation outlives the test."""
+        for end in self._ends:
+            end.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", self._target)
+        self._ends |= {there, writer}
         backwards = asyncio.create_task(self.bring_back(back, writer))
         with suppress(ConnectionError):
             while message := await reader.read(65536):
+                if self.is_dead:
+                    continue
                 if self.stumbles_at and self.stumbles_at in message:
                     self.stumbles_at = b""
                     if self.swallows:
@@ -51,3 +62,4 @@ async def proxied(port: int, kind: type[AnyProxy] = Proxy) -> AsyncIterator[tupl
         yield proxy, server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        proxy.hang_up()
