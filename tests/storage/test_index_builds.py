@@ -8,11 +8,12 @@ import pytest
 
 from service.domain.contact import Draft
 from service.domain.errors import StoreUnavailable
-from service.storage import indexes
+from service.storage import connection, indexes
 from service.storage.gate import Gate
 from service.storage.indexes import CannotMigrate
+from service.storage.migration import migrate
 from service.storage.store import Store
-from tests.fail_points import fail_point
+from tests.fail_points import ObedientMongod, fail_point
 from tests.storage.conftest import Stored
 
 BOTH = {indexes.IDENTITY, indexes.TERMS}
@@ -33,10 +34,13 @@ def another(obeying: Stored) -> Store:
     return Store(obeying.database.client, obeying.database.name, Gate())
 
 
-async def migrations(obeying: Stored) -> int:
-    """How many of them wait for the database."""
-    admin = obeying.database.client.admin
-    running = await admin.aggregate([{"$currentOp": {}}, {"$match": {"command.createIndexes": "contacts"}}])
+async def migrations(obeying: Stored, at_least_seconds: int = 0) -> int:
+    """How many of them wait for the database, and have for so long."""
+    making = {
+        "command.createIndexes": "contacts",
+        "microsecs_running": {"$gte": 1_000_000 * at_least_seconds},
+    }
+    running = await obeying.database.client.admin.aggregate([{"$currentOp": {}}, {"$match": making}])
     return len(await running.to_list())
 
 
@@ -57,6 +61,20 @@ async def test_an_index_that_is_being_built_does_not_open_writes(obeying: Stored
     assert await obeying.store.prepare() == set()
     _, created = await obeying.store.create("acme", Draft(fingerprint="known"))
     assert not created
+
+
+async def test_a_build_may_take_longer_than_any_operation(
+    obeying: Stored, obedient: ObedientMongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of operations finds out in the beginning that a database is away; a build takes what it takes."""
+    monkeypatch.setattr(connection, "_MARGIN_SECONDS", 0.0)
+    await filled_without_indexes(obeying)
+    async with fail_point(obeying.database.client, "hangAfterStartingIndexBuild"):
+        making = asyncio.create_task(migrate(obedient.uri, obeying.database.name, seconds=0.5))
+        async with asyncio.timeout(20):
+            while not making.done() and await migrations(obeying, at_least_seconds=1) < 1:
+                await asyncio.sleep(0.01)
+    assert await making == BOTH
 
 
 async def test_a_second_migrate_waits_for_the_first(obeying: Stored) -> None:
