@@ -24,8 +24,8 @@ from service.domain.errors import ServiceError, StoreTimeout, StoreUnavailable
 
 T = TypeVar("T")
 
-# A missing right, credentials that are not taken (Atlas has a code of its own for it): the operator's matter, no
-# bug and no caller's fault.
+# A missing right, credentials that are not taken (Atlas has a code of its own): the operator's matter, no bug
+# and no caller's fault.
 _REFUSALS = {13, 18, 8000}
 _REFUSED = "The database refuses the service's user a right that it needs; its operator can grant it."
 # Members that do not reach each other, or are in an election: a read may be repeated, says MongoDB's

@@ -20,7 +20,6 @@ from service.domain.encoding import Encoder
 from service.domain.errors import (
     ContactNotFound,
     FingerprintTaken,
-    StoreUnavailable,
     WriteConflict,
 )
 from service.domain.filters import Selection
@@ -32,6 +31,7 @@ from service.storage.documents import OPTIONS, Document, StoredContact
 from service.storage.finder import Finder
 from service.storage.gate import Gate
 from service.storage.indexes import CannotMigrate
+from service.storage.known_indexes import KnownIndexes
 from service.storage.replies import Reply
 from service.storage.scan import Part, scan
 from service.storage.sweeper import Sweeper
@@ -46,7 +46,6 @@ _UNHURRIED_SECONDS = 10.0
 _NOTHING_LINKED = Rules()
 _GOODBYE_SECONDS = 1.0
 # New files, and a majority that has them on its disks: a busy machine may need longer than for an operation.
-_EMPTY_INDEXES_SECONDS = 30.0
 
 
 class Store:
@@ -84,8 +83,7 @@ class Store:
         self._transcoder = transcoder
         # How often EnsureContact created, and how often it found.
         self.ensures = {True: 0, False: 0}
-        # Known after the first look at the database.
-        self._missing: set[str] | None = None
+        self._indexes = KnownIndexes(self._database, gate)
 
     @property
     def gate(self) -> Gate:
@@ -227,25 +225,11 @@ class Store:
 
         When it does not answer, every other method says so at once until it does. Raises CannotMigrate.
         """
-        lacking = await self._gate.look(lambda: indexes.missing(self._database))
-        self._missing = {each.name for each in lacking}
-        if lacking:
-            unmade = await self._gate.look(lambda: indexes.on_empty(self._database, lacking))
-            if unmade:
-                await self._gate.look(
-                    lambda: indexes.create(self._database, unmade), seconds=_EMPTY_INDEXES_SECONDS
-                )
-                self._missing -= {each.name for each in unmade}
-        return self._missing
+        return await self._indexes.prepare()
 
     async def migrate(self) -> set[str]:
         """Makes all missing indexes, however long it takes; returns their names. Raises CannotMigrate."""
-        lacking = await self._gate.run(lambda: indexes.missing(self._database))
-        # Without a time of the driver's, which would wait as long for a database that has gone meanwhile.
-        making = self._gate.own(lambda: indexes.create(self._database, lacking), timed=False)
-        await asyncio.shield(making)
-        self._missing = set()
-        return {each.name for each in lacking}
+        return await self._indexes.migrate()
 
     async def close(self) -> None:
         """Gives deletions under way back, waits as long as an operation may take, then closes the client."""
@@ -276,7 +260,7 @@ class Store:
 
     async def _counts(self, selection: Selection, limit: int) -> AsyncGenerator[int, None]:
         if not selection.filter.may_collide:
-            async for part in Finder(self._contacts, self._gate, selection, self._check_index).counts():
+            async for part in Finder(self._contacts, self._gate, selection, self._indexes.check).counts():
                 yield part
             return
         async with aclosing(self.scan(selection, limit=limit)) as slices:
@@ -286,17 +270,11 @@ class Store:
     def _scan(
         self, selection: Selection, opened: Callable[[Reply], Iterable[Part]], after: str, limit: int
     ) -> AsyncGenerator[Part, None]:
-        find = Finder(self._contacts, self._gate, selection, self._check_index)
+        find = Finder(self._contacts, self._gate, selection, self._indexes.check)
         return scan(find, self._transcoder.starts, opened, after, limit)
 
     def _check_writable(self) -> None:
-        self._check_index(indexes.IDENTITY)
-
-    def _check_index(self, name: str) -> None:
-        if self._missing is None:
-            raise StoreUnavailable(asked=False)
-        if name in self._missing:
-            raise indexes.unavailable(name)
+        self._indexes.check(indexes.IDENTITY)
 
 
 def _check(selection: Selection) -> Matches:

@@ -66,7 +66,7 @@ async def test_an_index_that_is_being_built_does_not_open_writes(obeying: Stored
 async def test_a_build_may_take_longer_than_any_operation(
     obeying: Stored, obedient: ObedientMongod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time of operations finds out in the beginning that a database is away; a build takes what it takes."""
+    """Only in the beginning their time counts, for a database that is away; a build takes what it takes."""
     monkeypatch.setattr(connection, "_MARGIN_SECONDS", 0.0)
     await filled_without_indexes(obeying)
     async with fail_point(obeying.database.client, "hangAfterStartingIndexBuild"):

@@ -171,7 +171,8 @@ async def test_a_deletion_that_a_crash_left_open_is_finished_by_the_next(stored:
     """With the job written and the contact still there, or gone, deleting again ends with one receipt."""
     contact, _ = await stored.store.create("acme", Draft())
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    await stored.database.deletions.insert_one({"_id": contact.id, "account": "acme", "started_at": now})
+    opened = {"_id": contact.id, "account": "acme", "started_at": now, "holders": 1}
+    await stored.database.deletions.insert_one(opened)
     receipt = await stored.store.delete("acme", contact.id)
     assert receipt
     assert receipt.started_at == now
