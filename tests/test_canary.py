@@ -131,6 +131,10 @@ async def good_calls(talk: Talk, canaries: Canaries) -> str:
     await talk.say("CountContacts", filter=sought(canaries))
     await talk.say("BatchGetContacts", ids=[contact.id])
     await talk.say("BatchEnsureContacts", contacts=[canaries.contact("batched")])
+    for force in (False, True):
+        purged = await client.create(**canaries.contact("purged"))
+        terms = {"emails": [canaries["purgedemail"]], "fingerprints": [purged.fingerprint]}
+        await client.call("PurgeContacts", filter=terms, force=force)
     for method, field in (("DeleteContact", "id"), ("BatchDeleteContacts", "ids")):
         gone = await client.create(**canaries.contact("gone"))
         await client.call(method, **{field: gone.id if field == "id" else [gone.id]})
@@ -169,7 +173,7 @@ async def bad_calls(talk: Talk, canaries: Canaries, contact_id: str) -> None:
     await talk.say("UpdateContact", contact={"id": contact_id}, update_mask=canaries["mask"])
     await talk.say("UpdateContact", contact={"id": contact_id, "etag": canaries["etag"], "name": "x"})
     await talk.say("DeleteContact", id=contact_id, etag=canaries["oldetag"])
-    for method in ("ListContacts", "ExportContacts", "CountContacts"):
+    for method in ("ListContacts", "ExportContacts", "CountContacts", "PurgeContacts"):
         await talk.say(method, filter={"metadata": {canaries["nullkey"]: None}})
         await talk.say(method, filter={"metadata_exists": [f"`{canaries['openpath']}"]})
         await talk.say(method, filter={"emails": [canaries["many"]] * 101})

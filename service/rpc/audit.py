@@ -36,19 +36,24 @@ class Audit:
         self._signer = signer
 
     async def start(self, call: Call, request: Any) -> None:
-        """A stream begins. Its filter is told as a hash: equal for the same filter, sent the same way.
+        """A stream begins."""
+        await self.mark(call, request)
+        self._trail.write(call.audit_start)
+
+    async def mark(self, call: Call, request: Any) -> None:
+        """A filter is told as a hash: equal for the same filter, sent the same way.
 
         The hash is keyed, since a filter may hold an address, and the addresses of this world can be tried.
         """
         signer = await self._signer()
         call.filter = signer.mark(request.filter.SerializeToString(deterministic=True))
-        self._trail.write(call.audit_start)
 
     def end(self, call: Call) -> None:
         """Of a batch that was answered only its items are told."""
         for item in call.items:
             self._trail.write(partial(call.audit_item, item))
-        if not call.method.is_batch or call.code != "OK":
+        is_told = call.method.is_of_many and not call.method.is_by_filter and call.code == "OK"
+        if not is_told:
             self._trail.write(call.audit_end)
 
 

@@ -19,7 +19,10 @@ NAMED: Mapping[str, Callable[[Any], str]] = {
     "ExportContacts": lambda _: "",
     "BatchEnsureContacts": lambda _: "",
     "BatchDeleteContacts": lambda _: "",
+    "PurgeContacts": lambda _: "",
 }
+# Of these each contact has a line of its own.
+MANY = frozenset({"BatchEnsureContacts", "BatchDeleteContacts", "PurgeContacts"})
 
 
 class Born(NamedTuple):
@@ -31,7 +34,7 @@ class Born(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """What became of one contact of a batch; `happened` is whether there is anything to tell."""
+    """What became of one contact of many; `happened` is whether there is anything to tell."""
 
     contact_id: str | None
     code: str = "INTERNAL"
@@ -39,13 +42,13 @@ class Item:
     happened: bool = True
 
 
-# Of the batch that the current task works on.
+# Of the call of many that the current task works on.
 items: ContextVar[list[Item]] = ContextVar("items")
 
 
 @contextmanager
 def item(contact_id: str | None = None) -> Iterator[Item]:
-    """Around the work on one item of a batch: it is told in a line of its own, however it ends."""
+    """Around the work on one of many: it is told in a line of its own, however it ends."""
     told = Item(contact_id)
     try:
         yield told

@@ -25,6 +25,7 @@ RPC_SCOPES: Mapping[str, frozenset[str]] = {
     "BatchEnsureContacts": frozenset({"write"}),
     "BatchDeleteContacts": frozenset({"delete"}),
     "CountContacts": frozenset({"read"}),
+    "PurgeContacts": frozenset({"delete"}),
 }
 
 # Supplying a fingerprint says who somebody is. (UpdateContact asks when it knows whether it changes.)

@@ -143,6 +143,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 call = self._begin(method)
                 try:
                     request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
+                    await self._marked(call, request)
                     answer = await handler.unary_unary(request, context)
                 except asyncio.CancelledError:
                     call.code = "CANCELLED"
@@ -220,7 +221,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._limits.count_items(method, account, request)
         if method.audited:
             call.contact_id = audited.NAMED[method.name](request)
-            if method.is_batch:
+            if method.is_of_many:
                 call.items = []
                 audited.items.set(call.items)
         auth.authorise_request(principal, method.name, request)
@@ -233,6 +234,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         if request is None:
             raise CredentialsInvalid
         return request
+
+    async def _marked(self, call: Call, request: Any) -> None:
+        if call.method.is_by_filter and self._audit is not None:
+            await self._audit.mark(call, request)
 
     async def _started(self, call: Call, request: Any) -> None:
         if call.audited and self._audit is not None:

@@ -34,7 +34,9 @@ class Method:
         self.streams: bool = descriptor.server_streaming
         self.counts = CallCounts(descriptor)
         self.audited = descriptor.name in audited.NAMED
-        self.is_batch = descriptor.name.startswith("Batch")
+        self.is_of_many = descriptor.name in audited.MANY
+        # Who chose its contacts by a filter is told with it.
+        self.is_by_filter = self.is_of_many and "filter" in descriptor.input_type.fields_by_name
         self._request = GetMessageClass(descriptor.input_type)
         self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 
@@ -82,7 +84,7 @@ class Call:
         self.audited = method.audited
         self.contact_id: str | None = None
         self.filter: str | None = None
-        # Of a batch what became of each, as far as that is known.
+        # Of many what became of each, as far as that is known.
         self.items: Sequence[audited.Item] = ()
         self.reason: str | None = None
         self.account: str | None = None
@@ -130,7 +132,7 @@ class Call:
         return Line(time.time(), "audit", self._facts({"phase": "start", "filter": self.filter}))
 
     def audit_item(self, item: audited.Item) -> Line:
-        """The audit line of one contact of a batch."""
+        """The audit line of one contact of many."""
         about = {"code": item.code, "reason": item.reason, "contact_id": audited.shown(item.contact_id)}
         return Line(self._moment, "audit", self._facts(about))
 
@@ -143,6 +145,8 @@ class Call:
         }
         if self.method.streams:
             about |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
+        if self.method.is_by_filter:
+            about |= {"filter": self.filter, "count": sum(item.code == "OK" for item in self.items)}
         return Line(self._moment, "audit", self._facts(about))
 
     def _line(self) -> Line:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from service.domain.errors import ExportSlotsFull, RateLimited, ServiceError
+from service.domain.limits import PURGE_CONTACTS
 from service.domain.rates import Buckets, Rate
 from service.ops.memory import MemoryGuard
 from service.rpc.call import Method
@@ -23,11 +24,12 @@ LIMITS = (
 )
 # What a call counts as, besides a call.
 _KINDS = {"DeleteContact": DELETES, "ExportContacts": EXPORTS}
-# What a batch has items of, and what each counts as, besides a call.
-_ITEMS: Mapping[str, tuple[str, str | None]] = {
-    "BatchGetContacts": ("ids", None),
-    "BatchEnsureContacts": ("contacts", None),
-    "BatchDeleteContacts": ("ids", DELETES),
+# Of a request of many, how many items count as what; the call itself has been counted as one.
+_ITEMS: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
+    "BatchGetContacts": lambda request: {CALLS: len(request.ids) - 1},
+    "BatchEnsureContacts": lambda request: {CALLS: len(request.contacts) - 1},
+    "BatchDeleteContacts": lambda request: {CALLS: len(request.ids) - 1, DELETES: len(request.ids)},
+    "PurgeContacts": lambda request: {DELETES: (request.limit or PURGE_CONTACTS) if request.force else 0},
 }
 # Long against a call and short for who waits: the calls under way are replaced several times in between.
 _ROOM_SECONDS = 0.2
@@ -80,15 +82,11 @@ class Limits:
             raise self._refused(f"rate_{kind}", error)
 
     def count_items(self, method: Method, account: str, request: Any) -> None:
-        """A batch counts as many calls as it has items; raises RateLimited."""
-        if not self._buckets or method.name not in _ITEMS:
-            return
-        field, kind = _ITEMS[method.name]
-        items = len(getattr(request, field))
-        if items > 1:
-            self.take(account, CALLS, items - 1)
-        if kind and items:
-            self.take(account, kind, items)
+        """Counts what a request of many asks for; raises RateLimited."""
+        if self._buckets and method.name in _ITEMS:
+            for kind, items in _ITEMS[method.name](request).items():
+                if items > 0:
+                    self.take(account, kind, items)
 
     def _keep_rates(self, method: Method, account: str) -> None:
         self.take(account, CALLS)

@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contactservice.v1 import contact_pb2, contact_service_pb2, deletion_pb2
-from service.domain import filters, identity, update, validation
+from service.domain import filters, identity, limits, update, validation
 from service.domain.contact import TEXT_FIELDS, Contact, Draft, Metadata
 from service.domain.deletion import Receipt
 from service.domain.errors import FilterInvalid, InvalidField, InvalidRequest, Violation
@@ -84,6 +84,16 @@ def counted(account: str, request: contact_service_pb2.CountContactsRequest) -> 
     if request.max_count < 0:
         raise InvalidField(Violation("max_count", "must not be negative"))
     return Selection(account, _contact_filter(account, request.filter), newest_first=False), request.max_count
+
+
+def purged(account: str, request: contact_service_pb2.PurgeContactsRequest) -> tuple[Selection, int]:
+    """What to delete, and how much of it; raises FilterInvalid, ContactNotOwned or InvalidField."""
+    if not 0 <= request.limit <= limits.PURGE_CONTACTS:
+        raise InvalidField(Violation("limit", f"must be 0 to {limits.PURGE_CONTACTS}"))
+    wanted = _contact_filter(account, request.filter)
+    if wanted == ContactFilter():
+        raise FilterInvalid(Violation("filter", "must have at least one term"))
+    return Selection(account, wanted, newest_first=False), request.limit or limits.PURGE_CONTACTS
 
 
 def known_value(field: str, value: int, known: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
 from service.domain import limits, validation
 from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
-from service.rpc import audited, batching, exporting, framing, listing, messages
+from service.rpc import audited, batching, exporting, framing, listing, messages, purging
 from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
 from service.rpc.outlet import Outlet
@@ -124,6 +124,15 @@ class Servicer(ContactServiceServicer):
     ) -> pb.CountContactsResponse:
         count, capped = await self._store.count(*messages.counted(current_account(), request))
         return pb.CountContactsResponse(count=count, capped=capped)
+
+    async def PurgeContacts(
+        self, request: pb.PurgeContactsRequest, context: Context
+    ) -> pb.PurgeContactsResponse:
+        selection, limit = messages.purged(current_account(), request)
+        if not request.force:
+            return await purging.looked_at(self._store, selection)
+        answer_by = asyncio.get_running_loop().time() + patience(context.time_remaining())
+        return await purging.Purge(self._store, selection, limit, answer_by).done()
 
     def _born(self, stored: StoredContact, created: bool) -> Born:
         return Born(framing.answer(self._element(stored), created=created), stored.id if created else None)

@@ -98,6 +98,19 @@ async def test_each_of_a_batch_has_a_line(trail: Trail) -> None:
     }
 
 
+async def test_a_purge_tells_of_each_and_of_its_filter(trail: Trail) -> None:
+    """A line for each who was deleted, and one with how many, and a hash of what they were found by."""
+    contacts = [await trail.client.create(metadata={"plan": "pro"}) for _ in range(3)]
+    trail.lines()
+    await trail.client.call("PurgeContacts", filter={"metadata": {"plan": "pro"}}, force=True)
+    *each, last = trail.lines()
+    assert {line["contact_id"] for line in each} == {contact.id for contact in contacts}
+    assert {(line["method"], line["code"]) for line in each} == {("PurgeContacts", "OK")}
+    assert last.keys() == COMMON | {"code", "filter", "count"}
+    assert (last["code"], last["count"]) == ("OK", 3)
+    assert "pro" not in last["filter"]
+
+
 async def test_a_batch_that_is_refused_is_one_line(trail: Trail) -> None:
     """With its reason, and without ids: nothing was done."""
     await trail.client.failure("BatchDeleteContacts", ids=["x"] * 1001)

@@ -51,6 +51,7 @@ INVALID_UTF8 = {
     "BatchEnsureContacts": b"\x0a\x05\x22\x03\xed\xa0\x80",
     "BatchDeleteContacts": b"\x0a\x02\xff\xfe",
     "CountContacts": b"\x0a\x04\x2a\x02\xc3\x28",
+    "PurgeContacts": b"\x0a\x04\x2a\x02\xc3\x28",
 }
 
 

@@ -277,7 +277,7 @@ async def test_a_refusal_asks_the_database_nothing(
     """Whatever the limit and the call, no command is sent."""
     commands = Commands()
     monkeypatch.setattr(
-        "service.rpc.server.connect", lambda uri: AsyncMongoClient(uri, event_listeners=[commands])
+        "service.rpc.server.connect", lambda uri, _: AsyncMongoClient(uri, event_listeners=[commands])
     )
     async with limited(**flags) as (server, client):
         if "memory_limit" in flags:

@@ -26,6 +26,7 @@ NEEDED: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "BatchEnsureContacts": ("write", lambda _: {"contacts": [{"name": "Bob"}]}),
     "BatchDeleteContacts": ("delete", lambda contact_id: {"ids": [contact_id]}),
     "CountContacts": ("read", lambda _: {}),
+    "PurgeContacts": ("delete", lambda _: {"filter": {"trusted": False}, "force": True}),
 }
 
 ClientWith = Callable[..., Client]

@@ -56,7 +56,7 @@ async def watched(
     """A stranger on a server whose database commands are seen."""
     commands = Commands()
 
-    def connect(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+    def connect(uri: str, *_: Any) -> AsyncMongoClient[dict[str, Any]]:
         return AsyncMongoClient(uri, event_listeners=[commands])
 
     monkeypatch.setattr("service.rpc.server.connect", connect)
@@ -82,6 +82,10 @@ BY_ID: dict[str, list[Callable[[str], dict[str, Any]]]] = {
     ],
     "ListContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
     "CountContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
+    "PurgeContacts": [
+        lambda foreign: {"filter": {"ids": [foreign]}},
+        lambda foreign: {"filter": {"ids": [foreign]}, "force": True},
+    ],
     "ExportContacts": [lambda foreign: {"filter": {"ids": [foreign]}, "format": "EXPORT_FORMAT_CONTACTS"}],
 }
 
@@ -211,6 +215,17 @@ async def count_counts_only_own(owner: Client, stranger: Client) -> None:
         await stranger.create(**SHARED)
 
 
+async def purge_takes_only_own(owner: Client, stranger: Client) -> None:
+    """Whatever the filter."""
+    theirs = await owner.create(**SHARED)
+    for terms in SEARCHES:
+        if terms:
+            await stranger.create(**SHARED)
+            assert (await stranger.call("PurgeContacts", filter=terms)).count == 1
+            assert (await stranger.call("PurgeContacts", filter=terms, force=True)).count == 1
+    assert await owner.get(theirs.id) == theirs
+
+
 CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "CreateContact": create_meets_nobody,
     "EnsureContact": ensure_meets_nobody,
@@ -223,6 +238,7 @@ CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "BatchEnsureContacts": batch_ensure_meets_nobody,
     "BatchDeleteContacts": batch_delete_takes_only_own,
     "CountContacts": count_counts_only_own,
+    "PurgeContacts": purge_takes_only_own,
 }
 
 

@@ -33,6 +33,7 @@ GOOD: dict[str, Callable[[str], dict[str, Any]]] = {
     "BatchEnsureContacts": lambda _: {"contacts": [{"name": "Ann"}]},
     "BatchDeleteContacts": lambda contact_id: {"ids": [contact_id]},
     "CountContacts": lambda _: {},
+    "PurgeContacts": lambda _: {"filter": {"trusted": True}, "force": True},
 }
 
 

@@ -52,6 +52,34 @@ METADATA_MODE_REPLACE: MetadataMode.ValueType  # 2
 """The metadata that was sent takes the place of all that was stored."""
 Global___MetadataMode: typing_extensions.TypeAlias = MetadataMode
 
+class _PurgeState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PurgeStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PurgeState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PURGE_STATE_UNSPECIFIED: _PurgeState.ValueType  # 0
+    """Never sent."""
+    PURGE_STATE_DRY_RUN: _PurgeState.ValueType  # 1
+    """Nothing was deleted, as `force` was not set."""
+    PURGE_STATE_PARTIAL: _PurgeState.ValueType  # 2
+    """More may match: call again."""
+    PURGE_STATE_COMPLETE: _PurgeState.ValueType  # 3
+    """Nothing that may be deleted is left."""
+
+class PurgeState(_PurgeState, metaclass=_PurgeStateEnumTypeWrapper):
+    """How far a purge is."""
+
+PURGE_STATE_UNSPECIFIED: PurgeState.ValueType  # 0
+"""Never sent."""
+PURGE_STATE_DRY_RUN: PurgeState.ValueType  # 1
+"""Nothing was deleted, as `force` was not set."""
+PURGE_STATE_PARTIAL: PurgeState.ValueType  # 2
+"""More may match: call again."""
+PURGE_STATE_COMPLETE: PurgeState.ValueType  # 3
+"""Nothing that may be deleted is left."""
+Global___PurgeState: typing_extensions.TypeAlias = PurgeState
+
 @typing.final
 class CreateContactRequest(google.protobuf.message.Message):
     """What CreateContact is asked for."""
@@ -778,3 +806,64 @@ class CountContactsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["capped", b"capped", "count", b"count"]) -> None: ...
 
 Global___CountContactsResponse: typing_extensions.TypeAlias = CountContactsResponse
+
+@typing.final
+class PurgeContactsRequest(google.protobuf.message.Message):
+    """What PurgeContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
+    limit: builtins.int
+    """How many to delete at most, 1 to 1000. Absent or 0: 1000."""
+    force: builtins.bool
+    """True: really delete."""
+    @property
+    def filter(self) -> contactservice.v1.contact_pb2.ContactFilter:
+        """Which contacts. Must have at least one term."""
+
+    def __init__(
+        self,
+        *,
+        filter: contactservice.v1.contact_pb2.ContactFilter | None = ...,
+        limit: builtins.int = ...,
+        force: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "force", b"force", "limit", b"limit"]) -> None: ...
+
+Global___PurgeContactsRequest: typing_extensions.TypeAlias = PurgeContactsRequest
+
+@typing.final
+class PurgeContactsResponse(google.protobuf.message.Message):
+    """What PurgeContacts answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    RESTRICTED_FIELD_NUMBER: builtins.int
+    SAMPLE_IDS_FIELD_NUMBER: builtins.int
+    state: Global___PurgeState.ValueType
+    """How far it is."""
+    count: builtins.int
+    """How many this call deleted; without `force`: how many match."""
+    restricted: builtins.int
+    """How many were left because linked data forbids their deletion."""
+    @property
+    def sample_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of some of those counted, at most 20."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___PurgeState.ValueType = ...,
+        count: builtins.int = ...,
+        restricted: builtins.int = ...,
+        sample_ids: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "restricted", b"restricted", "sample_ids", b"sample_ids", "state", b"state"]) -> None: ...
+
+Global___PurgeContactsResponse: typing_extensions.TypeAlias = PurgeContactsResponse

@@ -110,6 +110,11 @@ class ContactServiceStub(object):
                 request_serializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.SerializeToString,
                 response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.FromString,
                 _registered_method=True)
+        self.PurgeContacts = channel.unary_unary(
+                '/contactservice.v1.ContactService/PurgeContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer(object):
@@ -356,6 +361,28 @@ class ContactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeContacts(self, request, context):
+        """Deletes the contacts that match, each as DeleteContact does: at most `limit` in a call, oldest first.
+
+        Without `force` it deletes nothing, counts what matches and shows some of their ids. With `force`, call
+        again until the state is COMPLETE. A contact is deleted as it was when it was found to match: one that was
+        changed meanwhile stays, and the state is PARTIAL. Contacts that linked data forbids to delete are left and
+        counted; they do not keep it from being COMPLETE. The call ends after 10 seconds, or a second before the
+        caller's deadline, with what is done by then; linked rows may be cleared later. The filter must have a term:
+        nobody deletes all contacts of an account by leaving it out.
+
+        Idempotent: a repetition deletes what matches by then. For rates, a call with `force` counts as `limit`
+        deletions.
+
+        Errors: FILTER_INVALID (also without a term), CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a limit
+        outside 0 to 1000). Scope: `delete`.
+
+        Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -413,6 +440,11 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     servicer.CountContacts,
                     request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.FromString,
                     response_serializer=contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.SerializeToString,
+            ),
+            'PurgeContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -733,6 +765,33 @@ class ContactService(object):
             '/contactservice.v1.ContactService/CountContacts',
             contactservice_dot_v1_dot_contact__service__pb2.CountContactsRequest.SerializeToString,
             contactservice_dot_v1_dot_contact__service__pb2.CountContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/contactservice.v1.ContactService/PurgeContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

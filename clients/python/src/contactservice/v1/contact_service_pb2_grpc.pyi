@@ -201,7 +201,23 @@ _ContactServiceCountContactsType = typing_extensions.TypeVar(
     ],
 )
 
-class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType]):
+_ContactServicePurgeContactsType = typing_extensions.TypeVar(
+    '_ContactServicePurgeContactsType',
+    grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+        contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+        contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+        contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+    ],
+)
+
+class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType, _ContactServicePurgeContactsType]):
     """The system of record for the people that an account's products talk to.
 
     Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
@@ -271,6 +287,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
             contactservice.v1.contact_service_pb2.CountContactsRequest,
             contactservice.v1.contact_service_pb2.CountContactsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+            contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -318,6 +338,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
         grpc.aio.UnaryUnaryMultiCallable[
             contactservice.v1.contact_service_pb2.CountContactsRequest,
             contactservice.v1.contact_service_pb2.CountContactsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+            contactservice.v1.contact_service_pb2.PurgeContactsResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -508,6 +532,25 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     Example: {"filter": {"verified": true}, "maxCount": "10000"}
     """
 
+    PurgeContacts: _ContactServicePurgeContactsType
+    """Deletes the contacts that match, each as DeleteContact does: at most `limit` in a call, oldest first.
+
+    Without `force` it deletes nothing, counts what matches and shows some of their ids. With `force`, call
+    again until the state is COMPLETE. A contact is deleted as it was when it was found to match: one that was
+    changed meanwhile stays, and the state is PARTIAL. Contacts that linked data forbids to delete are left and
+    counted; they do not keep it from being COMPLETE. The call ends after 10 seconds, or a second before the
+    caller's deadline, with what is done by then; linked rows may be cleared later. The filter must have a term:
+    nobody deletes all contacts of an account by leaving it out.
+
+    Idempotent: a repetition deletes what matches by then. For rates, a call with `force` counts as `limit`
+    deletions.
+
+    Errors: FILTER_INVALID (also without a term), CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a limit
+    outside 0 to 1000). Scope: `delete`.
+
+    Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
+    """
+
 ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.CreateContactRequest,
@@ -552,6 +595,10 @@ ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.CountContactsRequest,
         contactservice.v1.contact_service_pb2.CountContactsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+        contactservice.v1.contact_service_pb2.PurgeContactsResponse,
     ],
 ]
 
@@ -819,6 +866,30 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         Scope: `read`.
 
         Example: {"filter": {"verified": true}, "maxCount": "10000"}
+        """
+
+    @abc.abstractmethod
+    def PurgeContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.PurgeContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[contactservice.v1.contact_service_pb2.PurgeContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.PurgeContactsResponse]]:
+        """Deletes the contacts that match, each as DeleteContact does: at most `limit` in a call, oldest first.
+
+        Without `force` it deletes nothing, counts what matches and shows some of their ids. With `force`, call
+        again until the state is COMPLETE. A contact is deleted as it was when it was found to match: one that was
+        changed meanwhile stays, and the state is PARTIAL. Contacts that linked data forbids to delete are left and
+        counted; they do not keep it from being COMPLETE. The call ends after 10 seconds, or a second before the
+        caller's deadline, with what is done by then; linked rows may be cleared later. The filter must have a term:
+        nobody deletes all contacts of an account by leaving it out.
+
+        Idempotent: a repetition deletes what matches by then. For rates, a call with `force` counts as `limit`
+        deletions.
+
+        Errors: FILTER_INVALID (also without a term), CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a limit
+        outside 0 to 1000). Scope: `delete`.
+
+        Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
