@@ -50,8 +50,12 @@ class ContactFilter:
     @property
     def may_collide(self) -> bool:
         """Whether terms, which are hashes, take part in finding: then what was found is to be checked."""
-        texts = self.metadata or self.metadata_exists or self.emails or self.phones
-        return bool(texts) or self.trusted is not None or self.verified is not None
+        return self.has_texts or self.trusted is not None or self.verified is not None
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether only the contact itself tells that it is meant: the database knows no normal forms."""
+        return bool(self.metadata or self.metadata_exists or self.emails or self.phones)
 
     def matches(self, contact: Contact) -> bool:
         """Whether the contact itself, not only its terms, is what the filter asks for."""

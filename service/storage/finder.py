@@ -15,7 +15,7 @@ from service.domain.filters import Selection
 from service.storage.documents import Document
 from service.storage.gate import Gate
 from service.storage.indexes import BY_ID, KEYS
-from service.storage.queries import Query, of_range, query
+from service.storage.queries import Query, flags, of_range, query
 from service.storage.replies import ask, is_empty
 
 # Walked in some 50 ms when they are in memory, and a hundredth of what a reply has time for.
@@ -59,10 +59,11 @@ class Finder:
             after = end
 
     async def counts(self) -> AsyncGenerator[int, None]:
-        """How many match, in parts; what is found is not looked at again, so no term may take part."""
+        """How many match, in parts, by the database alone: so the filter has no texts."""
         wanted = self._selection.filter
         few = wanted.ids is not None or bool(wanted.fingerprints)
-        all_match = not few and wanted.updated_after is None and wanted.updated_before is None
+        updated = wanted.updated_after is not None or wanted.updated_before is not None
+        all_match = not (few or updated or wanted.may_collide)
         after, end = "", "more"
         while end:
             end = "" if few else await self._end_of_window(after)
@@ -71,8 +72,8 @@ class Finder:
 
     async def _count(self, wanted: Query) -> int:
         self._check(wanted.index)
-        hint = KEYS[wanted.index]
-        return await self._gate.run(lambda: self._contacts.count_documents(wanted.conditions, hint=hint))
+        conditions, hint = wanted.conditions | flags(self._selection.filter), KEYS[wanted.index]
+        return await self._gate.run(lambda: self._contacts.count_documents(conditions, hint=hint))
 
     async def _asked(self, wanted: Query, count: int) -> bytes:
         self._check(wanted.index)

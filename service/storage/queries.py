@@ -47,6 +47,14 @@ def query(selection: Selection, after: str = "", until: str = "") -> Query:
     return Query({"account": account, "$and": conditions}, index, _order(selection))
 
 
+def flags(wanted: ContactFilter) -> dict[str, Any]:
+    """What a filter says of `trusted` and `verified`, by the fields themselves and not by their terms."""
+    conditions: dict[str, Any] = {} if wanted.trusted is None else {"trusted": wanted.trusted}
+    return (
+        conditions if wanted.verified is None else conditions | {"verified_at": {"$exists": wanted.verified}}
+    )
+
+
 def of_range(selection: Selection, after: str) -> Query:
     """All contacts behind the id `after` among which a query of the selection looks."""
     conditions = {"account": selection.account, "_id": _id_range(selection, after)}

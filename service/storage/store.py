@@ -259,7 +259,7 @@ class Store:
         return result.matched_count == 1
 
     async def _counts(self, selection: Selection, limit: int) -> AsyncGenerator[int, None]:
-        if not selection.filter.may_collide:
+        if not selection.filter.has_texts:
             async for part in Finder(self._contacts, self._gate, selection, self._indexes.check).counts():
                 yield part
             return

@@ -523,8 +523,9 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     CountContacts: _ContactServiceCountContactsType
     """Counts the contacts that match, exactly. Changes nothing.
 
-    It walks what it counts, some hundred thousand contacts a second: with `max_count` it ends there, which is
-    enough for "more than 10,000". Contacts that come or go meanwhile may be counted or not.
+    It walks what it counts: some hundred thousand contacts a second, or some ten thousand where metadata, emails
+    or phones are asked for. With `max_count` it ends there, which is enough for "more than 10,000". Contacts that
+    come or go meanwhile may be counted or not.
 
     Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative `max_count`).
     Scope: `read`.
@@ -859,8 +860,9 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[contactservice.v1.contact_service_pb2.CountContactsResponse, collections.abc.Awaitable[contactservice.v1.contact_service_pb2.CountContactsResponse]]:
         """Counts the contacts that match, exactly. Changes nothing.
 
-        It walks what it counts, some hundred thousand contacts a second: with `max_count` it ends there, which is
-        enough for "more than 10,000". Contacts that come or go meanwhile may be counted or not.
+        It walks what it counts: some hundred thousand contacts a second, or some ten thousand where metadata, emails
+        or phones are asked for. With `max_count` it ends there, which is enough for "more than 10,000". Contacts that
+        come or go meanwhile may be counted or not.
 
         Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative `max_count`).
         Scope: `read`.
