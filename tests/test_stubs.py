@@ -26,6 +26,21 @@ STUBS = ROOT / "clients" / "python" / "src"
 DESCRIPTORS = ROOT / "service" / "rpc" / "descriptors.binpb"
 SERVICE = "contactservice.v1.ContactService"
 PARTS = ("message_type", "nested_type", "field", "oneof_decl", "enum_type", "value", "service", "method")
+GO_STUBS = "clients/go/contactservice/v1"
+TYPESCRIPT_STUBS = "clients/typescript/src/generated"
+GENERATED = (
+    "clients/python/src",
+    GO_STUBS,
+    TYPESCRIPT_STUBS,
+    "service/rpc/descriptors.binpb",
+)
+GENERATORS = (
+    "protos",
+    "requirements/stubs.txt",
+    "requirements/typescript",
+    "clients/go/go.mod",
+    "clients/go/go.sum",
+)
 # The same under every runtime: a message out and back through a stub and a servicer.
 ROUND_TRIP = """
 from concurrent import futures
@@ -102,11 +117,7 @@ def test_nothing_generated_is_stale() -> None:
 @pytest.mark.timeout(300)
 def test_check_names_each_stale_file(tmp_path: Path) -> None:
     """A file that differs, one that is missing and one too many have a line each, and the exit code is 1."""
-    for path in ("protos", "requirements/stubs.txt", "clients/python/src", "service/rpc/descriptors.binpb"):
-        copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / path, tmp_path / path)
-    (tmp_path / ".venvs").symlink_to(ROOT / ".venvs")
+    copy_generated(tmp_path)
     stubs = "clients/python/src/contactservice/v1"
     (tmp_path / stubs / "contact_pb2.pyi").write_text("")
     (tmp_path / "service/rpc/descriptors.binpb").unlink()
@@ -118,6 +129,42 @@ def test_check_names_each_stale_file(tmp_path: Path) -> None:
         f"stale: {stubs}/gone_pb2.py is generated from no proto; run protos/generate",
         "stale: service/rpc/descriptors.binpb is missing; run protos/generate",
     ]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("tool", "stub"),
+    [("go", f"{GO_STUBS}/contact.pb.go"), ("npm", f"{TYPESCRIPT_STUBS}/google/rpc/status.ts")],
+)
+def test_stubs_of_other_languages_are_compared_where_their_tools_are(
+    tmp_path: Path, tool: str, stub: str
+) -> None:
+    """One that was changed by hand is stale, as those of Python are."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"NOT TESTED: {tool} is not installed")
+    copy_generated(tmp_path)
+    (tmp_path / stub).write_text("")
+    assert generate_check(tmp_path) == (1, [f"stale: {stub} differs; run protos/generate"])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("arguments", [["--check"], []], ids=["check", "write"])
+def test_without_tools_stubs_of_other_protos_are_stale(tmp_path: Path, arguments: list[str]) -> None:
+    """Where go and npm are not, a changed proto is told with the tool that the stubs need, and they stay."""
+    copy_generated(tmp_path)
+    generate = (sys.executable, tmp_path / "protos" / "generate", *arguments)
+    assert run("env", "PATH=", *generate).returncode == 0
+    with (tmp_path / "protos/contactservice/v1/errors.proto").open("a") as proto:
+        proto.write("// One more line.\n")
+    result = run("env", "PATH=", *generate)
+    assert result.returncode == 1
+    told = [
+        f"stale: {stubs}/protos.sha256 differs; run protos/generate where {tool} is"
+        for stubs, tool in ((GO_STUBS, "go"), (TYPESCRIPT_STUBS, "npm"))
+    ]
+    assert [line for line in result.stderr.splitlines() if " where " in line] == told
+    for stubs in (GO_STUBS, TYPESCRIPT_STUBS):
+        assert contents(tmp_path / stubs) == contents(ROOT / stubs)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +224,19 @@ async def test_grpcurl_takes_every_example() -> None:
             assert "Code: Unimplemented" in result.stderr
     finally:
         await server.stop(None)
+
+
+def copy_generated(target: Path) -> None:
+    """The protos and all that is made from them, with the generators that are installed here."""
+    for path in (*GENERATED, *GENERATORS):
+        copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / path, target / path)
+    (target / ".venvs").symlink_to(ROOT / ".venvs")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def round_trip(python: Path) -> list[str]:
