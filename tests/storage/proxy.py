@@ -1,4 +1,4 @@
-"""A door between driver and mongod that a test can shut in the middle of a conversation."""
+"""A door between a client and its server that a test can shut in the middle of a conversation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,10 +20,11 @@ class Proxy:
         self._target = target
         self._ends: set[asyncio.StreamWriter] = set()
 
-    def hang_up(self) -> None:
-        """No conversation outlives the test."""
+    def cut(self) -> None:
+        """Ends all connections where they are."""
         for end in self._ends:
             end.transport.abort()
+        self._ends.clear()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", self._target)
@@ -62,4 +63,4 @@ async def proxied(port: int, kind: type[AnyProxy] = Proxy) -> AsyncIterator[tupl
         yield proxy, server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        proxy.hang_up()
+        proxy.cut()
