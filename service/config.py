@@ -15,7 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.sources import CONFIG_FILE, ENVIRONMENT_PREFIX, MONGODB_URI, Sources, variables
+from service.sources import CONFIG_FILE, ENVIRONMENT_PREFIX, MONGODB_URI, OF_THE_CLIENT, Sources, variables
 
 # Of the settings that are being read: pydantic asks a class method for its sources.
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
@@ -206,7 +206,7 @@ def _check_environment() -> None:
     known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields} | {CONFIG_FILE}
     for name in os.environ:
         # They count in any case, as everywhere in the settings.
-        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known | OF_THE_CLIENT:
             raise ConfigInvalid(f"{name} is no setting; known are {', '.join(sorted(known))}")
 
 

@@ -10,6 +10,14 @@ ENVIRONMENT_PREFIX = "CONTACTSERVICE_"
 CONFIG_FILE = ENVIRONMENT_PREFIX + "CONFIG"
 # Besides CONTACTSERVICE_MONGODB_URI, since it is what platforms set.
 MONGODB_URI = "MONGODB_URI"
+# Settings of the command `contacts`, which people set in the shell from which they start a service, too.
+OF_THE_CLIENT = frozenset(
+    ENVIRONMENT_PREFIX + name
+    for name in (
+        *("ACCOUNT", "INSECURE", "TOKEN", "TOKEN_FILE"),
+        *("TLS_CLIENT_CERT", "TLS_CLIENT_KEY", "TLS_ROOTS"),
+    )
+)
 
 
 class Source(NamedTuple):

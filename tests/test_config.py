@@ -6,6 +6,7 @@ import pytest
 
 from service import config
 from service.config import ConfigInvalid, environment_of
+from service.sources import OF_THE_CLIENT
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,13 @@ def test_an_unknown_variable_stops_the_start(name: str, monkeypatch: pytest.Monk
     monkeypatch.setenv(name, "127.0.0.1:1")
     with pytest.raises(ConfigInvalid, match=f"{name} is no setting"):
         config.load({})
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_CLIENT))
+def test_variables_of_the_command_stop_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has set them for `contacts` may start a service from the same shell."""
+    monkeypatch.setenv(name, "anything")
+    assert config.load({}) == config.Config()
 
 
 def test_a_variable_counts_in_any_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

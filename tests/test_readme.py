@@ -1,10 +1,13 @@
 """The README as somebody reads it who types its commands from the top: each finds what it needs."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from contactservice.cli import _parser
+from contactservice.cli.settings import VARIABLES
 from service.__main__ import main
 from service.config import Config
 
@@ -12,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # Lines to be typed: the command, and all that stands on them.
 COMMANDS = re.findall(r"^    contactservice (\S+(?: add)?)(.*)$", README, re.MULTILINE)
+# `contacts` as it is typed, without its comment.
+CONTACTS = [line.split("#")[0] for line in re.findall(r"^contacts (.*)$", README, re.MULTILINE)]
 
 
 def test_the_command_is_on_the_path_before_it_is_typed() -> None:
@@ -33,10 +38,18 @@ def test_commands_and_their_flags_exist(name: str, rest: str, capsys: pytest.Cap
     assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
 
+@pytest.mark.parametrize("line", CONTACTS)
+def test_lines_of_contacts_are_understood(line: str) -> None:
+    """Command, flags and their values."""
+    assert _parser().parse_args(shlex.split(line.split("|", maxsplit=1)[0]))
+
+
 def test_flags_that_are_named_exist() -> None:
     """In text, a flag is a setting or belongs to a command that is named with it."""
     settings = {"--" + name.replace("_", "-") for name in Config.model_fields} | {"--no-reflection"}
     others = {"--once", "--account", "--scopes", "--help", "--config", "--detach", "--build"}
+    others |= {flag for words in CONTACTS for flag in re.findall(r"--[a-z-]+", words)}
+    others |= {"--" + name.removeprefix("CONTACTSERVICE_").lower().replace("_", "-") for name in VARIABLES}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= settings | others
 
 
