@@ -21,7 +21,7 @@ from service.sources import OF_THE_CLIENT
 from service.storage.mongod_process import free_port
 from tests.people import fill
 from tests.rpc.pki import Authority
-from tests.rpc.serving import serving
+from tests.rpc.serving import NOBODY_LISTENS, serving
 
 CONTACTS = Path(sys.executable).with_name("contacts")
 
@@ -194,12 +194,22 @@ async def test_flags_win_over_variables_and_those_over_the_dev_token(
 
 
 @pytest.mark.parametrize(
-    ("address", "is_local"), [("127.0.0.1:1", True), ("contacts.example:1", False), ("127x.example:1", False)]
+    ("address", "is_local"),
+    [
+        ("127.0.0.1:1", True),
+        ("localhost:50051", True),
+        # What a container has as the address of its service.
+        ("0.0.0.0:50051", True),
+        ("[::]:50051", True),
+        ("contacts.example:1", False),
+        ("127.0.0.1.example:1", False),
+        ("dns:///contacts.example:1", False),
+    ],
 )
 def test_the_dev_token_is_not_sent_to_strangers(
     address: str, is_local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a loopback address gets it, and only there TLS is not the default."""
+    """Only addresses of this machine get it, and only there TLS is not the default."""
     (tmp_path / DEV_TOKEN).parent.mkdir(parents=True)
     (tmp_path / DEV_TOKEN).write_text("secret")
     monkeypatch.chdir(tmp_path)
@@ -218,8 +228,10 @@ async def test_tls_with_a_certificate_of_the_client(
         address = str(server.address)
         words = ("count", "--tls-client-cert", str(certificate), "--tls-client-key", str(key))
         assert (await Cli(tmp_path, ADDRESS=address, TLS_ROOTS="ca.pem")(*words)).code == 0
-        plain = await Cli(tmp_path, ADDRESS=address)("count")
-        assert (plain.code, plain.err.split(":")[1]) == (1, " UNAVAILABLE")
+        for roots in ({}, {"TLS_ROOTS": "client.pem"}):
+            failed = await Cli(tmp_path, ADDRESS=address, **roots)("count", "--timeout", "10")
+            assert (failed.code, failed.err.split(":")[1]) == (1, " UNAVAILABLE")
+            assert len(failed.err.splitlines()) == 1
 
 
 def test_the_service_bears_the_variables_of_the_command() -> None:
@@ -256,3 +268,11 @@ async def test_ctrl_c_ends_a_command(cli: Cli, crowd: Callable[[], Any]) -> None
     process.send_signal(signal.SIGINT)
     _, err = await asyncio.to_thread(process.communicate, timeout=30)
     assert (process.returncode, err) == (130, "")
+
+
+async def test_a_database_that_is_away_is_told(tokens: Path, any_token: str, tmp_path: Path) -> None:
+    """The reason of the service, not that gRPC found no replica ready."""
+    async with serving(NOBODY_LISTENS, tokens=tokens, store_timeout=0.1) as (server, _):
+        ended = await Cli(tmp_path, ADDRESS=str(server.address), TOKEN=any_token, ACCOUNT="a")("doctor")
+    assert ended.code == 1
+    assert ended.err.startswith("contacts: STORE_UNAVAILABLE: ")

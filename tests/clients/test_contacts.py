@@ -1,12 +1,15 @@
 """What both clients do with contacts, on the session's real server."""
 
 import inspect
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import contactservice
 from contactservice import (
     AsyncContactClient,
     CallerRefused,
@@ -187,3 +190,11 @@ async def test_clients_are_context_managers(server: Server, any_token: str, acco
         assert blocking._stub
     with pytest.raises(ValueError, match="closed channel"):
         blocking.count()
+
+
+def test_stubs_load_no_client() -> None:
+    """Nor gRPC itself: who needs messages alone pays for no more. What is no name of the package is none."""
+    words = "import sys, contactservice.v1.contact_pb2; sys.exit('grpc' in sys.modules)"
+    assert subprocess.call([sys.executable, "-c", words]) == 0
+    assert not hasattr(contactservice, "Contact")
+    assert all(getattr(contactservice, name) for name in contactservice.__all__)

@@ -3,23 +3,27 @@
 `AsyncContactClient` and `ContactClient` are the ways in; messages and stubs are in `contactservice.v1`.
 """
 
-from contactservice._async import AsyncContactClient, AsyncExport
-from contactservice._errors import (
-    CallerRefused,
-    ContactNotFound,
-    ContactServiceError,
-    DeadlineExceeded,
-    DeleteRestricted,
-    EtagMismatch,
-    ExportIncomplete,
-    FingerprintTaken,
-    InvalidRequest,
-    LimitReached,
-    ServiceUnavailable,
-    Violation,
-)
-from contactservice._fields import ContactFields, FilterTerms
-from contactservice._sync import ContactClient, Export
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contactservice._async import AsyncContactClient, AsyncExport
+    from contactservice._errors import (
+        CallerRefused,
+        ContactNotFound,
+        ContactServiceError,
+        DeadlineExceeded,
+        DeleteRestricted,
+        EtagMismatch,
+        ExportIncomplete,
+        FingerprintTaken,
+        InvalidRequest,
+        LimitReached,
+        ServiceUnavailable,
+        Violation,
+    )
+    from contactservice._fields import ContactFields, FilterTerms
+    from contactservice._sync import ContactClient, Export
 
 __all__ = [
     "AsyncContactClient",
@@ -41,3 +45,21 @@ __all__ = [
     "ServiceUnavailable",
     "Violation",
 ]
+
+_HOMES = {
+    "AsyncContactClient": "_async",
+    "AsyncExport": "_async",
+    "ContactClient": "_sync",
+    "ContactFields": "_fields",
+    "Export": "_sync",
+    "FilterTerms": "_fields",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Loaded when it is asked for: who needs the stubs alone, as the service does, loads no client, and
+        # the command can tell gRPC to be silent before that is loaded.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, '_errors')}"), name)

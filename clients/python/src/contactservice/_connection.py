@@ -50,15 +50,16 @@ class Connection:
         ]
 
     def _policy(self) -> dict[str, Any]:
-        waiting = {"waitForReady": True} if self.wait_for_ready else {}
-        return {
+        waiting = {"waitForReady": self.wait_for_ready}
+        policy = {
             "loadBalancingConfig": [{"round_robin": {}}],
-            "healthCheckConfig": {"serviceName": SERVICE},
             "methodConfig": [
                 {"name": _names(_SAFE), "retryPolicy": _RETRIES, **waiting},
                 {"name": _names(_DELETIONS), **waiting},
             ],
         }
+        # Who does not wait wants the reason of a replica that is not ready, which only the replica has.
+        return policy | ({"healthCheckConfig": {"serviceName": SERVICE}} if self.wait_for_ready else {})
 
 
 def _names(methods: tuple[str, ...]) -> list[dict[str, str]]:

@@ -10,6 +10,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+# gRPC's own lines on stderr repeat what we say better. It asks for this when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from contactservice import ContactServiceError, ExportIncomplete
 from contactservice.cli import count, create, delete, doctor, ensure, export, get, listing, update
 from contactservice.cli.settings import UsageError, client_for
@@ -18,8 +21,6 @@ _COMMANDS = (ensure, create, get, update, delete, listing, export, count, doctor
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    # gRPC's own lines on stderr repeat what we say better.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # JSON is UTF-8, whatever the locale says.
         sys.stdout.reconfigure(encoding="utf-8")

@@ -9,7 +9,7 @@ from contactservice import ContactClient
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEV_TOKEN = Path(".contactservice/data/dev-token")
-_LOOPBACK = re.compile(r"(127(\.\d+){3}|localhost|\[::1\]):\d+|unix:.*")
+_LOOPBACK = re.compile(r"(127(\.\d+){3}|0\.0\.0\.0|localhost|\[::1?\]):\d+|unix:.*")
 _PREFIX = "CONTACTSERVICE_"
 # Variables of the command alone; the service has its own.
 VARIABLES = frozenset(
