@@ -56,14 +56,14 @@ async def test_what_exists_throughout_appears_exactly_once(
     monkeypatch.setattr(limits, "EXPORT_MESSAGE_BYTES", 2_000 * (round_number + 1))
     stable = [contact.id for contact in await fill(server.store, account, count=1500)]
     churn = Churn(client, stable)
-    reply, turns = server.store._reply, []
+    asked, turns = Finder._asked, []
 
     async def amid_churn(*arguments: Any) -> bytes:
         await churn.goes_on()
         turns.append(churn.turns)
-        return await reply(*arguments)
+        return await asked(*arguments)
 
-    monkeypatch.setattr(server.store, "_reply", amid_churn)
+    monkeypatch.setattr(Finder, "_asked", amid_churn)
     writers = [asyncio.create_task(churn.follow()) for _ in range(4)]
     records = await exported(client)
     for writer in writers:

@@ -279,7 +279,7 @@ async def test_a_database_that_goes_away_behind_an_open_job_was_asked(stored: St
         with pytest.raises(StoreUnavailable) as failed:
             await store.delete("acme", contact)
         assert failed.value.asked
-        await store.look()
+        await store.prepare()
         await swept(store)
         with pytest.raises(ContactNotFound):
             await store.get("acme", contact)
