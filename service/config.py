@@ -109,6 +109,10 @@ class Config(BaseSettings):
     export_slots_per_account: Annotated[int, Field(ge=1)] = Field(
         4, description="exports at once for one account"
     )
+    watch_slots: Annotated[int, Field(ge=1)] = Field(16, description="watches at once in this process")
+    watch_slots_per_account: Annotated[int, Field(ge=1)] = Field(
+        4, description="watches at once for one account"
+    )
     drain_delay: Annotated[float, Field(ge=0)] = Field(
         3.0, description="seconds after SIGTERM in which the service still takes calls, but is not ready"
     )

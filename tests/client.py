@@ -1,6 +1,7 @@
 """How tests call the service: the generated stub, with the metadata of one token and account."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,11 +69,22 @@ class Client:
         message = request("ExportContacts", **fields)
         return self.stub.ExportContacts(message, metadata=self.metadata, timeout=timeout)
 
+    @asynccontextmanager
+    async def watch(self, **fields: Any) -> AsyncIterator[Any]:
+        """The running call, to read from; cancelled with the block."""
+        message = request("WatchContacts", **fields)
+        call = self.stub.WatchContacts(message, metadata=self.metadata, timeout=60)
+        try:
+            yield call
+        finally:
+            call.cancel()
+
     async def failure(self, method: str, **fields: Any) -> Failure:
         """How the call fails; a call that does not is a failure of the test."""
         try:
-            if method == "ExportContacts":
-                async for _ in self.export(**fields):
+            if method in {"ExportContacts", "WatchContacts"}:
+                call = self.unary(method)(request(method, **fields), metadata=self.metadata, timeout=20)
+                async for _ in call:
                     pass
             else:
                 await self.call(method, **fields)

@@ -125,7 +125,11 @@ async def good_calls(talk: Talk, canaries: Canaries) -> str:
     await client.create(request_id=canaries["request"], name=canaries["retried"])
     await client.create(request_id=canaries["request"], name=canaries["retried"])
     await client.get(contact.id)
-    await client.update({"id": contact.id, **canaries.contact("changed")})
+    async with client.watch(filter=sought(canaries)) as watch, client.watch() as other:
+        assert await watch.read()
+        assert await other.read()
+        await client.update({"id": contact.id, **canaries.contact("changed")})
+        assert (await other.read()).change.contact.email == canaries["changedemail"]
     for method in ("ListContacts", "ExportContacts"):
         await talk.say(method, filter=sought(canaries))
     await talk.say("CountContacts", filter=sought(canaries))
@@ -173,13 +177,14 @@ async def bad_calls(talk: Talk, canaries: Canaries, contact_id: str) -> None:
     await talk.say("UpdateContact", contact={"id": contact_id}, update_mask=canaries["mask"])
     await talk.say("UpdateContact", contact={"id": contact_id, "etag": canaries["etag"], "name": "x"})
     await talk.say("DeleteContact", id=contact_id, etag=canaries["oldetag"])
-    for method in ("ListContacts", "ExportContacts", "CountContacts", "PurgeContacts"):
+    for method in ("ListContacts", "ExportContacts", "CountContacts", "PurgeContacts", "WatchContacts"):
         await talk.say(method, filter={"metadata": {canaries["nullkey"]: None}})
         await talk.say(method, filter={"metadata_exists": [f"`{canaries['openpath']}"]})
         await talk.say(method, filter={"emails": [canaries["many"]] * 101})
         await talk.say(method, filter={"ids": [canaries["filterid"]]})
     await talk.say("ListContacts", page_token=canaries["page"])
-    await talk.say("ExportContacts", resume_token=canaries["resume"])
+    for method in ("ExportContacts", "WatchContacts"):
+        await talk.say(method, resume_token=canaries["resume"])
     await taken(talk, canaries, contact_id)
     for method in METHODS:
         await talk.say_raw(method, b"\xff" + canaries["unparsable"].encode())

@@ -4,7 +4,8 @@ ServiceError
 ├── who and what:  CredentialsMissing, CredentialsInvalid, ScopeMissing, AccountNotAllowed, ContactNotOwned
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
-├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, DeleteRestricted
+├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, DeleteRestricted,
+│                  ResumeTokenExpired
 └── weather:       RateLimited, ExportSlotsFull, ResponseFull, ReaderStalled, StoreTimeout, StoreUnavailable,
                    ShuttingDown, Internal
 """
@@ -168,6 +169,15 @@ class DeleteRestricted(ServiceError):
         )
 
 
+class ResumeTokenExpired(ServiceError):
+    code, reason = "OUT_OF_RANGE", "RESUME_TOKEN_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The changes behind this token are no longer kept; export anew, and watch from there."
+        )
+
+
 class ExportSlotsFull(ServiceError):
     code, reason = "RESOURCE_EXHAUSTED", "EXPORT_SLOTS_FULL"
 
@@ -186,7 +196,7 @@ class ReaderStalled(ServiceError):
     code, reason = "ABORTED", "READER_STALLED"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The reader took nothing for {seconds:g} s; an export resumes with its last token.")
+        super().__init__(f"The reader took nothing for {seconds:g} s; continue with the last token.")
 
 
 class StoreTimeout(ServiceError):

@@ -37,4 +37,9 @@ ERROR_DETAIL_BYTES: Final = 4 * KIB
 EXPORT_MESSAGE_BYTES: Final = 256 * KIB
 EXPORT_FIRST_MESSAGE_BYTES: Final = 16 * KIB
 
+WATCH_HEARTBEAT_SECONDS: Final = 15.0
+# Of all accounts together, for those who watch: a reconnection finds its place here for some time.
+WATCH_KEPT_CHANGES: Final = 1000
+WATCH_KEPT_BYTES: Final = 4 * KIB * KIB
+
 DELETION_KEPT_DAYS: Final = 90

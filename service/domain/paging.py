@@ -1,4 +1,4 @@
-"""Tokens that continue a list or an export: signed, versioned, bound to one request of one account.
+"""Tokens that continue a list, an export or a watch: signed, versioned, bound to one request of one account.
 
 A token is base64url over a version byte, a JSON array (purpose, binding, state) and 16 bytes of HMAC-SHA256.
 It holds the last key, so the row it names need not exist any more, and no replica keeps state for it.
@@ -43,6 +43,22 @@ class ExportPosition:
     file_closed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class WatchPosition:
+    """Behind which change a watch goes on: by the database's own name for it or, without one, by a time.
+
+    The time is as that of an ExportPosition; without either it is now.
+    """
+
+    after: str = ""
+    operation_time: int = 0
+
+
+def watch_binding(selection: Any) -> str:
+    """What the token of a watch belongs to, also where an export gives it: the order means nothing."""
+    return binding("WatchContacts", selection.account, selection.filter)
+
+
 def binding(*request: Any) -> str:
     """What a token belongs to: a hash over plain values and dataclasses, equal for equal requests."""
     encoded = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
@@ -55,7 +71,7 @@ class TokenSigner:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = keys
 
-    def sign(self, bound_to: str, position: ListPosition | ExportPosition) -> str:
+    def sign(self, bound_to: str, position: ListPosition | ExportPosition | WatchPosition) -> str:
         state = [type(position).__name__, bound_to, *astuple(position)]
         signed = _VERSION + orjson.dumps(state)
         return base64.urlsafe_b64encode(signed + _mac(self._keys[0], signed)).decode().rstrip("=")
@@ -69,6 +85,9 @@ class TokenSigner:
 
     def export_position(self, token: str, bound_to: str) -> ExportPosition:
         return ExportPosition(*self._open(token, ExportPosition.__name__, bound_to, "resume_token"))
+
+    def watch_position(self, token: str, bound_to: str) -> WatchPosition:
+        return WatchPosition(*self._open(token, WatchPosition.__name__, bound_to, "resume_token"))
 
     def _open(self, token: str, purpose: str, bound_to: str, field: str) -> list[Any]:
         try:

@@ -45,6 +45,8 @@ FAMILIES: Mapping[str, Family] = {
     "contactservice_export_rows_total": Family("counter", "Contacts sent by exports."),
     "contactservice_export_bytes_total": Family("counter", "Bytes of messages sent by exports."),
     "contactservice_export_streams": Family("gauge", "Exports under way."),
+    "contactservice_watch_changes_total": Family("counter", "Changes sent by watches."),
+    "contactservice_watch_streams": Family("gauge", "Watches under way."),
     "contactservice_batch_keys": Family(
         "histogram", "Keys in one operation for several calls.", ("operation",)
     ),

@@ -17,6 +17,7 @@ NAMED: Mapping[str, Callable[[Any], str]] = {
     "UpdateContact": lambda request: str(request.contact.id),
     "DeleteContact": lambda request: str(request.id),
     "ExportContacts": lambda _: "",
+    "WatchContacts": lambda _: "",
     "BatchEnsureContacts": lambda _: "",
     "BatchDeleteContacts": lambda _: "",
     "PurgeContacts": lambda _: "",

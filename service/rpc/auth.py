@@ -26,6 +26,7 @@ RPC_SCOPES: Mapping[str, frozenset[str]] = {
     "BatchDeleteContacts": frozenset({"delete"}),
     "CountContacts": frozenset({"read"}),
     "PurgeContacts": frozenset({"delete"}),
+    "WatchContacts": frozenset({"export"}),
 }
 
 # Supplying a fingerprint says who somebody is. (UpdateContact asks when it knows whether it changes.)

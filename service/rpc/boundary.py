@@ -76,6 +76,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._methods = {f"/{service.full_name}/{method.name}": Method(method) for method in service.methods}
         self.refusals = dict.fromkeys(_REFUSALS, 0)
         self.exported = Exported()
+        self.watched = Exported()
         self._handlers: dict[str, Handler] = {}
         self._credentials = credentials
         self._limits = limits
@@ -114,9 +115,11 @@ class Boundary(grpc.aio.ServerInterceptor):
     async def drain(self) -> None:
         """From now on new calls are refused with ShuttingDown; returns when for a moment none came.
 
-        gRPC answers what arrives while it stops with CANCELLED, which no client tries again.
+        gRPC answers what arrives while it stops with CANCELLED, which no client tries again. Watches end at
+        once: they would not by themselves.
         """
         self._draining = True
+        self._permits.withdraw_endless(ShuttingDown())
         for _ in range(_DRAIN_ROUNDS):
             seen = self._refused
             await asyncio.sleep(_DRAIN_MOMENT_SECONDS)
@@ -168,9 +171,10 @@ class Boundary(grpc.aio.ServerInterceptor):
             try:
                 request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
                 await self._started(call, request)
-                outlet = Outlet(context, self._stall_seconds, call, self.exported)
-                allowed = self._permits.while_allowed(self._check(method, context))
-                with allowed, self.exported.stream():
+                sent = self.watched if method.is_endless else self.exported
+                outlet = Outlet(context, self._stall_seconds, call, sent)
+                check = self._check(method, context)
+                with self._permits.while_allowed(check, is_endless=method.is_endless), sent.stream():
                     await handler.unary_stream(request, outlet)
             except asyncio.CancelledError:
                 call.code = "CANCELLED"

@@ -37,6 +37,8 @@ class Method:
         self.is_of_many = descriptor.name in audited.MANY
         # Who chose its contacts by a filter is told with it.
         self.is_by_filter = self.is_of_many and "filter" in descriptor.input_type.fields_by_name
+        # A stream without an end of its own: a drain does not wait for it.
+        self.is_endless = descriptor.name == "WatchContacts"
         self._request = GetMessageClass(descriptor.input_type)
         self._shortcut = requests.SHORTCUTS.get(descriptor.name)
 

@@ -13,7 +13,7 @@ from contactservice.v1.contact_service_pb2 import ExportContactsRequest, ExportC
 from service.domain import encoding, limits, paging
 from service.domain.encoding import Encoder, Piece
 from service.domain.errors import InvalidField, Violation
-from service.domain.paging import ExportPosition, TokenSigner
+from service.domain.paging import ExportPosition, TokenSigner, WatchPosition
 from service.rpc import framing, messages
 from service.rpc.outlet import ExportMessage
 from service.storage.store import Store
@@ -39,6 +39,7 @@ class Export:
         self._is_text = request.format != export_pb2.EXPORT_FORMAT_CONTACTS
         self._selection = messages.selection(account, request, contact_pb2.CONTACT_ORDER_OLDEST_FIRST)
         self._bound = paging.binding("ExportContacts", self._selection, *shape)
+        self._watch_bound = paging.watch_binding(self._selection)
         self._max_records = _max_records(request.max_records)
         self._resumed = request.resume_token and signer.export_position(request.resume_token, self._bound)
         self._hash = hashlib.sha256()
@@ -118,11 +119,17 @@ class Export:
             total_records=end.records,
             total_bytes=end.bytes,
             next_part_token="" if complete else self._token(next_part),
+            watch_token=self._watch_token(end.operation_time),
         )
         return ExportContactsResponse(summary=summary).SerializeToString()
 
     def _token(self, position: ExportPosition) -> str:
         return self._signer.sign(self._bound, position)
+
+    def _watch_token(self, operation_time: int) -> str:
+        # An unknown time would mean now, and leave a gap.
+        position = WatchPosition(operation_time=operation_time)
+        return self._signer.sign(self._watch_bound, position) if operation_time else ""
 
 
 class _Gathered:

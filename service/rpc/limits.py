@@ -19,7 +19,7 @@ from service.rpc.slots import Slots
 CALLS, DELETES, EXPORTS = "calls", "deletes", "exports"
 # As refusals are counted; docs/limits.md explains each, and a test compares.
 LIMITS = (
-    *("in_flight", "in_flight_of_account", "export_slots", "memory"),
+    *("in_flight", "in_flight_of_account", "export_slots", "watch_slots", "memory"),
     *("rate_calls", "rate_deletes", "rate_exports"),
 )
 # What a call counts as, besides a call.
@@ -31,6 +31,8 @@ _ITEMS: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
     "BatchDeleteContacts": lambda request: {CALLS: len(request.ids) - 1, DELETES: len(request.ids)},
     "PurgeContacts": lambda request: {DELETES: (request.limit or PURGE_CONTACTS) if request.force else 0},
 }
+# What a stream needs, as its refusals are counted.
+_SLOTS = {"ExportContacts": "export_slots", "WatchContacts": "watch_slots"}
 # Long against a call and short for who waits: the calls under way are replaced several times in between.
 _ROOM_SECONDS = 0.2
 _MEMORY_SECONDS = 1.0
@@ -39,13 +41,13 @@ Leave = Callable[[], None]
 
 
 class Limits:
-    """Rates, calls in flight, export slots and memory. `refusals` counts what was refused, by LIMITS."""
+    """Rates, calls in flight, slots of streams and memory. `refusals` counts what was refused, by LIMITS."""
 
     def __init__(
         self,
         in_flight: int,
         in_flight_of_account: int | None,
-        export_slots: Slots,
+        slots: Mapping[str, Slots],
         buckets: Mapping[str, Buckets],
         memory: MemoryGuard,
     ) -> None:
@@ -54,7 +56,7 @@ class Limits:
         self._most = in_flight
         self._most_of_account = in_flight_of_account
         self._of_account: dict[str, int] = {}
-        self._export_slots = export_slots
+        self._slots = {method: slots[limit] for method, limit in _SLOTS.items()}
         self._buckets = buckets
         self._memory = memory
         self._leave_unnoticed: Leave = self._leave
@@ -68,7 +70,7 @@ class Limits:
         if self._most_of_account is not None and self._of_account.get(account, 0) >= self._most_of_account:
             raise self._refused("in_flight_of_account", _no_room("This account"))
         if method.streams:
-            self._look_for_slot(account)
+            self._look_for_slot(method, account)
         if self._buckets:
             self._keep_rates(method, account)
         return self._entered(method, account)
@@ -95,17 +97,17 @@ class Limits:
 
     def _spare_memory(self, method: Method) -> None:
         if method.streams:
-            raise self._refused("memory", ExportSlotsFull("This replica has no memory for another export."))
+            raise self._refused("memory", ExportSlotsFull("This replica has no memory for another stream."))
         if self._memory.is_gone:
             error = RateLimited("This replica has no memory to spare.", _MEMORY_SECONDS)
             raise self._refused("memory", error)
 
-    def _look_for_slot(self, account: str) -> None:
+    def _look_for_slot(self, method: Method, account: str) -> None:
         # Before the rates: a start that finds no slot is not counted as one.
         try:
-            self._export_slots.look(account)
+            self._slots[method.name].look(account)
         except ExportSlotsFull as error:
-            self._refused("export_slots", error)
+            self._refused(_SLOTS[method.name], error)
             raise
 
     def _refused(self, limit: str, error: ServiceError) -> ServiceError:
@@ -118,19 +120,19 @@ class Limits:
             return self._leave_unnoticed
         self._of_account[account] = self._of_account.get(account, 0) + 1
         if method.streams:
-            self._export_slots.take(account)
-        return partial(self._leave_of, account, method.streams)
+            self._slots[method.name].take(account)
+        return partial(self._leave_of, method, account)
 
     def _leave(self) -> None:
         self.in_flight -= 1
 
-    def _leave_of(self, account: str, has_slot: bool) -> None:
+    def _leave_of(self, method: Method, account: str) -> None:
         self.in_flight -= 1
         others = self._of_account.pop(account) - 1
         if others:
             self._of_account[account] = others
-        if has_slot:
-            self._export_slots.give_back(account)
+        if method.streams:
+            self._slots[method.name].give_back(account)
 
 
 def buckets(calls: str | None, deletes: str | None, exports: str | None) -> dict[str, Buckets]:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from contactservice.v1 import contact_pb2, contact_service_pb2, deletion_pb2
 from service.domain import filters, identity, limits, update, validation
+from service.domain.changes import Kind
 from service.domain.contact import TEXT_FIELDS, Contact, Draft, Metadata
 from service.domain.deletion import Receipt
 from service.domain.errors import FilterInvalid, InvalidField, InvalidRequest, Violation
@@ -94,6 +95,15 @@ def purged(account: str, request: contact_service_pb2.PurgeContactsRequest) -> t
     if wanted == ContactFilter():
         raise FilterInvalid(Violation("filter", "must have at least one term"))
     return Selection(account, wanted, newest_first=False), request.limit or limits.PURGE_CONTACTS
+
+
+def watched(account: str, request: contact_service_pb2.WatchContactsRequest) -> Selection:
+    """Which contacts to follow; raises FilterInvalid or ContactNotOwned."""
+    return Selection(account, _contact_filter(account, request.filter), newest_first=False)
+
+
+def change_kind(kind: Kind) -> contact_service_pb2.ChangeKind.ValueType:
+    return contact_service_pb2.ChangeKind.Value(f"CHANGE_KIND_{kind.name}")
 
 
 def known_value(field: str, value: int, known: Sequence[int]) -> None:

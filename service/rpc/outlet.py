@@ -21,7 +21,7 @@ class ExportMessage(NamedTuple):
 
 
 class Exported:
-    """What all exports of this process have sent, and how many are under way."""
+    """What all exports (or watches) of this process have sent, and how many are under way."""
 
     def __init__(self) -> None:
         self.rows = self.bytes = self.streams = 0

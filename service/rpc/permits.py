@@ -16,9 +16,12 @@ class Permit:
     As asyncio.timeout does it: the task is cancelled, and the cancellation becomes the error on its way out.
     """
 
-    def __init__(self, permits: set["Permit"], check: Callable[[], None]) -> None:
+    def __init__(
+        self, permits: set["Permit"], check: Callable[[], None], *, is_endless: bool = False
+    ) -> None:
         self._permits = permits
         self._check = check
+        self.is_endless = is_endless
         self._refusal: ServiceError | None = None
         self._task: asyncio.Task[object] | None = None
 
@@ -61,13 +64,24 @@ class Permits:
 
     def __init__(self) -> None:
         self._permits: set[Permit] = set()
+        self._no_endless: ServiceError | None = None
 
-    def while_allowed(self, check: Callable[[], None]) -> Permit:
-        return Permit(self._permits, check)
+    def while_allowed(self, check: Callable[[], None], *, is_endless: bool = False) -> Permit:
+        """Raises what endless streams were ended with: one may have been let in shortly before that."""
+        if is_endless and self._no_endless:
+            raise self._no_endless
+        return Permit(self._permits, check, is_endless=is_endless)
 
     def withdraw_all(self, refusal: ServiceError) -> None:
         for permit in tuple(self._permits):
             permit.withdraw(refusal)
+
+    def withdraw_endless(self, refusal: ServiceError) -> None:
+        """Those of streams that end in no other way, from now on."""
+        self._no_endless = refusal
+        for permit in tuple(self._permits):
+            if permit.is_endless:
+                permit.withdraw(refusal)
 
     async def follow(self) -> None:
         """Checks each of them once a second; runs until it is cancelled."""

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from functools import partial
 
 import grpc
 
@@ -56,13 +57,15 @@ class Server:
             gate,
             batching=config.batching,
             rules=rules(config),
+            unhurried=partial(connect, mongodb_uri, config.store_timeout, unhurried=True),
         )
         self.export_slots = Slots(config.export_slots_per_account, config.export_slots)
+        self.watch_slots = Slots(config.watch_slots_per_account, config.watch_slots, "watch")
         self.memory = memory.guard(config.memory_limit, config.workers)
         self.limits = Limits(
             config.calls_in_flight,
             config.calls_in_flight_per_account,
-            self.export_slots,
+            {"export_slots": self.export_slots, "watch_slots": self.watch_slots},
             buckets(config.rate_calls, config.rate_deletes, config.rate_exports),
             self.memory,
         )

@@ -18,6 +18,7 @@ from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
 from service.rpc.outlet import Outlet
 from service.rpc.requests import NewContactRequest
+from service.rpc.watching import Watching
 from service.storage.store import Store, StoredContact
 
 _ELEMENTS = framing.contact_messages()
@@ -133,6 +134,12 @@ class Servicer(ContactServiceServicer):
             return await purging.looked_at(self._store, selection)
         answer_by = asyncio.get_running_loop().time() + patience(context.time_remaining())
         return await purging.Purge(self._store, selection, limit, answer_by).done()
+
+    async def WatchContacts(self, request: pb.WatchContactsRequest, context: Outlet) -> None:  # type: ignore[override]
+        watching = Watching(self._store, await self._signer(), current_account(), request)
+        async with aclosing(watching.messages()) as parts:
+            async for part in parts:
+                await context.write(part)
 
     def _born(self, stored: StoredContact, created: bool) -> Born:
         return Born(framing.answer(self._element(stored), created=created), stored.id if created else None)

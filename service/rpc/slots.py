@@ -8,7 +8,8 @@ from service.domain.errors import ExportSlotsFull
 class Slots:
     """Counts the streams that run."""
 
-    def __init__(self, of_account: int, of_process: int) -> None:
+    def __init__(self, of_account: int, of_process: int, streams: str = "export") -> None:
+        self._streams = streams
         self._of_account = of_account
         self._of_process = of_process
         self._taken: Counter[str] = Counter()
@@ -20,9 +21,9 @@ class Slots:
     def look(self, account: str) -> None:
         """Raises ExportSlotsFull when there is no slot to take."""
         if self._taken[account] >= self._of_account:
-            raise _full("this account")
+            raise self._full("this account")
         if self._taken.total() >= self._of_process:
-            raise _full("this replica")
+            raise self._full("this replica")
 
     def take(self, account: str) -> None:
         """A slot until it is given back; raises ExportSlotsFull."""
@@ -34,6 +35,7 @@ class Slots:
         if not self._taken[account]:
             del self._taken[account]
 
-
-def _full(whose: str) -> ExportSlotsFull:
-    return ExportSlotsFull(f"All export slots of {whose} are taken; try again when one has ended.")
+    def _full(self, whose: str) -> ExportSlotsFull:
+        return ExportSlotsFull(
+            f"All {self._streams} slots of {whose} are taken; try again when one has ended."
+        )

@@ -71,6 +71,9 @@ def _show_calls(metrics: Metrics, boundary: Boundary) -> None:
     metrics.read("contactservice_export_rows_total", lambda: exported.rows)
     metrics.read("contactservice_export_bytes_total", lambda: exported.bytes)
     metrics.read("contactservice_export_streams", lambda: exported.streams)
+    watched = boundary.watched
+    metrics.read("contactservice_watch_changes_total", lambda: watched.rows)
+    metrics.read("contactservice_watch_streams", lambda: watched.streams)
 
 
 def _show_store(metrics: Metrics, store: Store, readiness: Readiness) -> None:

@@ -90,6 +90,13 @@ class Gate:
         """
         return self._task(self._queued(operation, self.seconds if timed else None))
 
+    def aside(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """The operation as a task, for what waits in the database for news: no slot, no deadline, no count.
+
+        Errors come as the driver raises them. Whoever awaits it shields it.
+        """
+        return self._task(operation())
+
     def too_late(self) -> ServiceError:
         """What it means that nothing came in time: the database is slow or, by what was last seen, away."""
         return StoreTimeout() if self._answers else StoreUnavailable()
@@ -136,7 +143,7 @@ class Gate:
         except DuplicateKeyError:
             raise
         except PyMongoError as error:
-            if weather := self._weather(error):
+            if weather := self.weather(error):
                 raise weather from error
             raise
         finally:
@@ -147,8 +154,8 @@ class Gate:
         self._answers = True
         return result
 
-    # None when neither a slow nor an absent database explains it.
-    def _weather(self, error: PyMongoError) -> ServiceError | None:
+    def weather(self, error: PyMongoError) -> ServiceError | None:
+        """What the error means; None when neither a slow nor an absent database explains it."""
         code = error.code if isinstance(error, OperationFailure) else None
         if code in _REFUSALS:
             return StoreUnavailable(_REFUSED, refused=True)

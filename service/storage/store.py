@@ -26,6 +26,7 @@ from service.domain.filters import Selection
 from service.storage import clock, indexes, rounds, transcode
 from service.storage.births import Births
 from service.storage.by_key import ContactsByKey
+from service.storage.changes import Changes
 from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, StoredContact
 from service.storage.finder import Finder
@@ -64,7 +65,9 @@ class Store:
         batching: bool = True,
         transcoder: Transcoder = transcode.BEST,
         rules: Rules = _NOTHING_LINKED,
+        unhurried: Callable[[], AsyncMongoClient[Document]] | None = None,
     ) -> None:
+        """`unhurried` gives a client for what may take the database minutes; without it, it is `client`."""
         self._client = client
         self._database = client.get_database(
             database,
@@ -79,6 +82,7 @@ class Store:
         self._by_key = ContactsByKey(self._contacts, gate, transcoder, batching=batching)
         self._deletions = Deletions(self._database, self._by_key, gate, rules)
         self.sweeper = Sweeper(self._deletions)
+        self.changes = Changes(self._database, gate, unhurried)
         self._births = Births(self._by_key)
         self._transcoder = transcoder
         # How often EnsureContact created, and how often it found.
@@ -236,9 +240,11 @@ class Store:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._gate.seconds + 1):
                 await self._deletions.stop()
+                await self.changes.stop()
                 await self._gate.drained()
         # It tells the database which sessions have ended, without a deadline of its own.
         with pymongo.timeout(_GOODBYE_SECONDS):
+            await self.changes.close()
             await self._client.close()
 
     async def _swap(self, account: str, before: Contact, after: Contact, changed: StoredContact) -> bool:

@@ -1,5 +1,6 @@
 """The audit trail: who did what to which contacts, line by line."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -236,6 +237,24 @@ async def test_an_export_has_a_line_at_its_start_and_one_at_its_end(trail: Trail
     assert start["filter"] == end["filter"]
     assert (end["code"], end["count"]) == ("OK", 3)
     assert end["bytes"] == sum(message.ByteSize() for message in messages)
+
+
+async def test_a_watch_has_a_line_at_its_start_and_one_at_its_end(trail: Trail) -> None:
+    """As an export: with the filter's hash, and how many changes were sent."""
+    async with trail.client.watch(filter={"emails": ["ann@example.com"]}) as watch:
+        await watch.read()
+        await trail.client.create(email="ann@example.com")
+        await watch.read()
+    lines: list[dict[str, Any]] = []
+    async with asyncio.timeout(5):
+        while not lines or lines[-1].get("phase") != "end":
+            lines += trail.lines()
+            await asyncio.sleep(0.01)
+    start, born, end = lines
+    assert (start["method"], start["phase"], born["method"]) == ("WatchContacts", "start", "CreateContact")
+    assert start["filter"] == end["filter"]
+    assert (end["code"], end["count"]) == ("CANCELLED", 1)
+    assert "example.com" not in str(lines)
 
 
 async def test_filters_are_told_apart_and_not_told(trail: Trail) -> None:

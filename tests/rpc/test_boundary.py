@@ -52,6 +52,7 @@ INVALID_UTF8 = {
     "BatchDeleteContacts": b"\x0a\x02\xff\xfe",
     "CountContacts": b"\x0a\x04\x2a\x02\xc3\x28",
     "PurgeContacts": b"\x0a\x04\x2a\x02\xc3\x28",
+    "WatchContacts": b"\x0a\x04\x2a\x02\xc3\x28",
 }
 
 
@@ -77,7 +78,13 @@ async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     boundary = Boundary(
         SERVICE,
         Tokens(tokens),
-        Limits(9, None, Slots(9, 9), {}, MemoryGuard(None, resident)),
+        Limits(
+            9,
+            None,
+            {"export_slots": Slots(9, 9), "watch_slots": Slots(9, 9)},
+            {},
+            MemoryGuard(None, resident),
+        ),
         stall_seconds=1.0,
     )
     server = grpc.aio.server(interceptors=[boundary])

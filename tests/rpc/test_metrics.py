@@ -29,6 +29,8 @@ NAMES = [
     "contactservice_export_rows_total",
     "contactservice_export_bytes_total",
     "contactservice_export_streams",
+    "contactservice_watch_changes_total",
+    "contactservice_watch_streams",
     "contactservice_batch_keys",
     "contactservice_database_seconds",
     "contactservice_database_operations",
@@ -180,6 +182,19 @@ async def test_what_is_under_way_is_seen(watched: Watched) -> None:
     growth = await watched.growth()
     assert "contactservice_calls_in_flight" not in growth
     assert "contactservice_export_streams" not in growth
+
+
+async def test_watches_are_counted_apart_from_exports(watched: Watched) -> None:
+    """While one is under way, and the changes that it has sent."""
+    async with watched.client.watch() as watch:
+        await watch.read()
+        await watched.client.create()
+        await watch.read()
+        growth = await watched.growth()
+    assert growth.of("contactservice_watch_streams") == 1
+    assert growth.of("contactservice_watch_changes_total") == 1
+    assert "contactservice_export_streams" not in growth
+    assert "contactservice_export_rows_total" not in growth
 
 
 async def test_batches_are_counted_by_their_keys(watched: Watched) -> None:

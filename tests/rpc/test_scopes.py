@@ -27,6 +27,7 @@ NEEDED: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "BatchDeleteContacts": ("delete", lambda contact_id: {"ids": [contact_id]}),
     "CountContacts": ("read", lambda _: {}),
     "PurgeContacts": ("delete", lambda _: {"filter": {"trusted": False}, "force": True}),
+    "WatchContacts": ("export", lambda _: {}),
 }
 
 ClientWith = Callable[..., Client]
@@ -41,6 +42,9 @@ def client_with(channel: grpc.aio.Channel, tokens: Path, account: str) -> Client
 async def succeeds(client: Client, method: str, fields: dict[str, Any]) -> None:
     if method == "ExportContacts":
         assert [message async for message in client.export(**fields)]
+    elif method == "WatchContacts":
+        async with client.watch(**fields) as watch:
+            assert await watch.read()
     else:
         await client.call(method, **fields)
 

@@ -86,6 +86,7 @@ BY_ID: dict[str, list[Callable[[str], dict[str, Any]]]] = {
         lambda foreign: {"filter": {"ids": [foreign]}},
         lambda foreign: {"filter": {"ids": [foreign]}, "force": True},
     ],
+    "WatchContacts": [lambda foreign: {"filter": {"ids": [foreign]}}],
     "ExportContacts": [lambda foreign: {"filter": {"ids": [foreign]}, "format": "EXPORT_FORMAT_CONTACTS"}],
 }
 
@@ -226,6 +227,25 @@ async def purge_takes_only_own(owner: Client, stranger: Client) -> None:
     assert await owner.get(theirs.id) == theirs
 
 
+async def watch_shows_only_own(owner: Client, stranger: Client) -> None:
+    """Whatever the filter: only own changes, deletions too, and tokens of the other account are refused."""
+    async with owner.watch() as theirs, stranger.watch() as mine:
+        tokens = {(await watch.read()).resume_token for watch in (theirs, mine)}
+        foreign = await owner.create(**SHARED)
+        await owner.call("DeleteContact", id=foreign.id)
+        own = await stranger.create(**SHARED)
+        assert (await mine.read()).change.id == own.id
+        assert (await theirs.read()).change.id == foreign.id
+    assert len(tokens) == 2
+    refused = await stranger.failure("WatchContacts", resume_token=await token_of(owner))
+    assert refused.reason == "PAGE_TOKEN_MISMATCH"
+
+
+async def token_of(client: Client) -> str:
+    async with client.watch() as watch:
+        return str((await watch.read()).resume_token)
+
+
 CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "CreateContact": create_meets_nobody,
     "EnsureContact": ensure_meets_nobody,
@@ -239,6 +259,7 @@ CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "BatchDeleteContacts": batch_delete_takes_only_own,
     "CountContacts": count_counts_only_own,
     "PurgeContacts": purge_takes_only_own,
+    "WatchContacts": watch_shows_only_own,
 }
 
 

@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -131,6 +132,63 @@ func (x PurgeState) Number() protoreflect.EnumNumber {
 // Deprecated: Use PurgeState.Descriptor instead.
 func (PurgeState) EnumDescriptor() ([]byte, []int) {
 	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{1}
+}
+
+// What happened to a contact.
+type ChangeKind int32
+
+const (
+	// Never sent.
+	ChangeKind_CHANGE_KIND_UNSPECIFIED ChangeKind = 0
+	// It came into being.
+	ChangeKind_CHANGE_KIND_CREATED ChangeKind = 1
+	// Some of its fields changed.
+	ChangeKind_CHANGE_KIND_UPDATED ChangeKind = 2
+	// It is gone for good.
+	ChangeKind_CHANGE_KIND_DELETED ChangeKind = 3
+)
+
+// Enum value maps for ChangeKind.
+var (
+	ChangeKind_name = map[int32]string{
+		0: "CHANGE_KIND_UNSPECIFIED",
+		1: "CHANGE_KIND_CREATED",
+		2: "CHANGE_KIND_UPDATED",
+		3: "CHANGE_KIND_DELETED",
+	}
+	ChangeKind_value = map[string]int32{
+		"CHANGE_KIND_UNSPECIFIED": 0,
+		"CHANGE_KIND_CREATED":     1,
+		"CHANGE_KIND_UPDATED":     2,
+		"CHANGE_KIND_DELETED":     3,
+	}
+)
+
+func (x ChangeKind) Enum() *ChangeKind {
+	p := new(ChangeKind)
+	*p = x
+	return p
+}
+
+func (x ChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_contactservice_v1_contact_service_proto_enumTypes[2].Descriptor()
+}
+
+func (ChangeKind) Type() protoreflect.EnumType {
+	return &file_contactservice_v1_contact_service_proto_enumTypes[2]
+}
+
+func (x ChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeKind.Descriptor instead.
+func (ChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{2}
 }
 
 // What CreateContact is asked for.
@@ -1928,11 +1986,291 @@ func (x *PurgeContactsResponse) GetSampleIds() []string {
 	return nil
 }
 
+// One change of one contact.
+type ContactChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened.
+	Kind ChangeKind `protobuf:"varint,1,opt,name=kind,proto3,enum=contactservice.v1.ChangeKind" json:"kind,omitempty"`
+	// To which contact.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The contact as it was with this change, or later. Absent when it is gone or does not match the filter.
+	Contact *Contact `protobuf:"bytes,3,opt,name=contact,proto3" json:"contact,omitempty"`
+	// When it was written, in milliseconds, by the clock of the database.
+	ChangeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	// True: the contact matches the filter. False: it does not, or is gone; whoever keeps a copy takes it out.
+	Matches       bool `protobuf:"varint,5,opt,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContactChange) Reset() {
+	*x = ContactChange{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContactChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContactChange) ProtoMessage() {}
+
+func (x *ContactChange) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContactChange.ProtoReflect.Descriptor instead.
+func (*ContactChange) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ContactChange) GetKind() ChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChangeKind_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *ContactChange) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ContactChange) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *ContactChange) GetChangeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangeTime
+	}
+	return nil
+}
+
+func (x *ContactChange) GetMatches() bool {
+	if x != nil {
+		return x.Matches
+	}
+	return false
+}
+
+// Sent when nothing else was for a while: the stream lives, and its token moves on.
+type Heartbeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time of the server, in milliseconds.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heartbeat) Reset() {
+	*x = Heartbeat{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heartbeat) ProtoMessage() {}
+
+func (x *Heartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
+func (*Heartbeat) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Heartbeat) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+// What WatchContacts is asked for.
+type WatchContactsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which contacts. Absent: all of the account.
+	Filter *ContactFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Where to go on: the `resume_token` of a message, or the `watch_token` of an export. A broken one is
+	// PAGE_TOKEN_INVALID; one of another account, RPC or filter is PAGE_TOKEN_MISMATCH. Absent: now.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchContactsRequest) Reset() {
+	*x = WatchContactsRequest{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchContactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchContactsRequest) ProtoMessage() {}
+
+func (x *WatchContactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchContactsRequest.ProtoReflect.Descriptor instead.
+func (*WatchContactsRequest) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WatchContactsRequest) GetFilter() *ContactFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *WatchContactsRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// One message of the stream of WatchContacts.
+type WatchContactsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Always one of the two.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchContactsResponse_Change
+	//	*WatchContactsResponse_Heartbeat
+	Event isWatchContactsResponse_Event `protobuf_oneof:"event"`
+	// Opaque; continues after this message. Valid when this message has arrived.
+	ResumeToken   string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchContactsResponse) Reset() {
+	*x = WatchContactsResponse{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchContactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchContactsResponse) ProtoMessage() {}
+
+func (x *WatchContactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchContactsResponse.ProtoReflect.Descriptor instead.
+func (*WatchContactsResponse) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *WatchContactsResponse) GetEvent() isWatchContactsResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchContactsResponse) GetChange() *ContactChange {
+	if x != nil {
+		if x, ok := x.Event.(*WatchContactsResponse_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
+func (x *WatchContactsResponse) GetHeartbeat() *Heartbeat {
+	if x != nil {
+		if x, ok := x.Event.(*WatchContactsResponse_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
+func (x *WatchContactsResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+type isWatchContactsResponse_Event interface {
+	isWatchContactsResponse_Event()
+}
+
+type WatchContactsResponse_Change struct {
+	// A change.
+	Change *ContactChange `protobuf:"bytes,1,opt,name=change,proto3,oneof"`
+}
+
+type WatchContactsResponse_Heartbeat struct {
+	// No news.
+	Heartbeat *Heartbeat `protobuf:"bytes,2,opt,name=heartbeat,proto3,oneof"`
+}
+
+func (*WatchContactsResponse_Change) isWatchContactsResponse_Event() {}
+
+func (*WatchContactsResponse_Heartbeat) isWatchContactsResponse_Event() {}
+
 var File_contactservice_v1_contact_service_proto protoreflect.FileDescriptor
 
 const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\n" +
-	"'contactservice/v1/contact_service.proto\x12\x11contactservice.v1\x1a\x1fcontactservice/v1/contact.proto\x1a contactservice/v1/deletion.proto\x1a\x1econtactservice/v1/errors.proto\x1a\x1econtactservice/v1/export.proto\x1a google/protobuf/field_mask.proto\"k\n" +
+	"'contactservice/v1/contact_service.proto\x12\x11contactservice.v1\x1a\x1fcontactservice/v1/contact.proto\x1a contactservice/v1/deletion.proto\x1a\x1econtactservice/v1/errors.proto\x1a\x1econtactservice/v1/export.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n" +
 	"\x14CreateContactRequest\x124\n" +
 	"\acontact\x18\x01 \x01(\v2\x1a.contactservice.v1.ContactR\acontact\x12\x1d\n" +
 	"\n" +
@@ -2041,7 +2379,24 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"restricted\x18\x03 \x01(\x03R\n" +
 	"restricted\x12\x1d\n" +
 	"\n" +
-	"sample_ids\x18\x04 \x03(\tR\tsampleIds*a\n" +
+	"sample_ids\x18\x04 \x03(\tR\tsampleIds\"\xdf\x01\n" +
+	"\rContactChange\x121\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1d.contactservice.v1.ChangeKindR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x124\n" +
+	"\acontact\x18\x03 \x01(\v2\x1a.contactservice.v1.ContactR\acontact\x12;\n" +
+	"\vchange_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"changeTime\x12\x18\n" +
+	"\amatches\x18\x05 \x01(\bR\amatches\";\n" +
+	"\tHeartbeat\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"s\n" +
+	"\x14WatchContactsRequest\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .contactservice.v1.ContactFilterR\x06filter\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\"\xbd\x01\n" +
+	"\x15WatchContactsResponse\x12:\n" +
+	"\x06change\x18\x01 \x01(\v2 .contactservice.v1.ContactChangeH\x00R\x06change\x12<\n" +
+	"\theartbeat\x18\x02 \x01(\v2\x1c.contactservice.v1.HeartbeatH\x00R\theartbeat\x12!\n" +
+	"\fresume_token\x18\x03 \x01(\tR\vresumeTokenB\a\n" +
+	"\x05event*a\n" +
 	"\fMetadataMode\x12\x1d\n" +
 	"\x19METADATA_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13METADATA_MODE_MERGE\x10\x01\x12\x19\n" +
@@ -2051,7 +2406,14 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\x17PURGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PURGE_STATE_DRY_RUN\x10\x01\x12\x17\n" +
 	"\x13PURGE_STATE_PARTIAL\x10\x02\x12\x18\n" +
-	"\x14PURGE_STATE_COMPLETE\x10\x032\xe6\t\n" +
+	"\x14PURGE_STATE_COMPLETE\x10\x03*t\n" +
+	"\n" +
+	"ChangeKind\x12\x1b\n" +
+	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CHANGE_KIND_CREATED\x10\x01\x12\x17\n" +
+	"\x13CHANGE_KIND_UPDATED\x10\x02\x12\x17\n" +
+	"\x13CHANGE_KIND_DELETED\x10\x032\xcc\n" +
+	"\n" +
 	"\x0eContactService\x12b\n" +
 	"\rCreateContact\x12'.contactservice.v1.CreateContactRequest\x1a(.contactservice.v1.CreateContactResponse\x12b\n" +
 	"\rEnsureContact\x12'.contactservice.v1.EnsureContactRequest\x1a(.contactservice.v1.EnsureContactResponse\x12Y\n" +
@@ -2065,7 +2427,8 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\x13BatchEnsureContacts\x12-.contactservice.v1.BatchEnsureContactsRequest\x1a..contactservice.v1.BatchEnsureContactsResponse\x12t\n" +
 	"\x13BatchDeleteContacts\x12-.contactservice.v1.BatchDeleteContactsRequest\x1a..contactservice.v1.BatchDeleteContactsResponse\x12b\n" +
 	"\rCountContacts\x12'.contactservice.v1.CountContactsRequest\x1a(.contactservice.v1.CountContactsResponse\x12b\n" +
-	"\rPurgeContacts\x12'.contactservice.v1.PurgeContactsRequest\x1a(.contactservice.v1.PurgeContactsResponseb\x06proto3"
+	"\rPurgeContacts\x12'.contactservice.v1.PurgeContactsRequest\x1a(.contactservice.v1.PurgeContactsResponse\x12d\n" +
+	"\rWatchContacts\x12'.contactservice.v1.WatchContactsRequest\x1a(.contactservice.v1.WatchContactsResponse0\x01b\x06proto3"
 
 var (
 	file_contactservice_v1_contact_service_proto_rawDescOnce sync.Once
@@ -2079,117 +2442,132 @@ func file_contactservice_v1_contact_service_proto_rawDescGZIP() []byte {
 	return file_contactservice_v1_contact_service_proto_rawDescData
 }
 
-var file_contactservice_v1_contact_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_contactservice_v1_contact_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_contactservice_v1_contact_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_contactservice_v1_contact_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_contactservice_v1_contact_service_proto_goTypes = []any{
 	(MetadataMode)(0),                   // 0: contactservice.v1.MetadataMode
 	(PurgeState)(0),                     // 1: contactservice.v1.PurgeState
-	(*CreateContactRequest)(nil),        // 2: contactservice.v1.CreateContactRequest
-	(*CreateContactResponse)(nil),       // 3: contactservice.v1.CreateContactResponse
-	(*EnsureContactRequest)(nil),        // 4: contactservice.v1.EnsureContactRequest
-	(*EnsureContactResponse)(nil),       // 5: contactservice.v1.EnsureContactResponse
-	(*GetContactRequest)(nil),           // 6: contactservice.v1.GetContactRequest
-	(*GetContactResponse)(nil),          // 7: contactservice.v1.GetContactResponse
-	(*UpdateContactRequest)(nil),        // 8: contactservice.v1.UpdateContactRequest
-	(*UpdateContactResponse)(nil),       // 9: contactservice.v1.UpdateContactResponse
-	(*DeleteContactRequest)(nil),        // 10: contactservice.v1.DeleteContactRequest
-	(*DeleteContactResponse)(nil),       // 11: contactservice.v1.DeleteContactResponse
-	(*ListContactsRequest)(nil),         // 12: contactservice.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),        // 13: contactservice.v1.ListContactsResponse
-	(*ExportContactsRequest)(nil),       // 14: contactservice.v1.ExportContactsRequest
-	(*ExportContactsResponse)(nil),      // 15: contactservice.v1.ExportContactsResponse
-	(*ItemError)(nil),                   // 16: contactservice.v1.ItemError
-	(*BatchGetContactsRequest)(nil),     // 17: contactservice.v1.BatchGetContactsRequest
-	(*BatchGetContactsResponse)(nil),    // 18: contactservice.v1.BatchGetContactsResponse
-	(*GetOutcome)(nil),                  // 19: contactservice.v1.GetOutcome
-	(*BatchEnsureContactsRequest)(nil),  // 20: contactservice.v1.BatchEnsureContactsRequest
-	(*BatchEnsureContactsResponse)(nil), // 21: contactservice.v1.BatchEnsureContactsResponse
-	(*EnsureOutcome)(nil),               // 22: contactservice.v1.EnsureOutcome
-	(*BatchDeleteContactsRequest)(nil),  // 23: contactservice.v1.BatchDeleteContactsRequest
-	(*BatchDeleteContactsResponse)(nil), // 24: contactservice.v1.BatchDeleteContactsResponse
-	(*DeleteOutcome)(nil),               // 25: contactservice.v1.DeleteOutcome
-	(*CountContactsRequest)(nil),        // 26: contactservice.v1.CountContactsRequest
-	(*CountContactsResponse)(nil),       // 27: contactservice.v1.CountContactsResponse
-	(*PurgeContactsRequest)(nil),        // 28: contactservice.v1.PurgeContactsRequest
-	(*PurgeContactsResponse)(nil),       // 29: contactservice.v1.PurgeContactsResponse
-	nil,                                 // 30: contactservice.v1.ItemError.MetadataEntry
-	(*Contact)(nil),                     // 31: contactservice.v1.Contact
-	(*fieldmaskpb.FieldMask)(nil),       // 32: google.protobuf.FieldMask
-	(*DeletionReceipt)(nil),             // 33: contactservice.v1.DeletionReceipt
-	(*ContactFilter)(nil),               // 34: contactservice.v1.ContactFilter
-	(ContactOrder)(0),                   // 35: contactservice.v1.ContactOrder
-	(ExportFormat)(0),                   // 36: contactservice.v1.ExportFormat
-	(*CsvOptions)(nil),                  // 37: contactservice.v1.CsvOptions
-	(*ExportHeader)(nil),                // 38: contactservice.v1.ExportHeader
-	(*ContactList)(nil),                 // 39: contactservice.v1.ContactList
-	(*ExportSummary)(nil),               // 40: contactservice.v1.ExportSummary
-	(ErrorReason)(0),                    // 41: contactservice.v1.ErrorReason
+	(ChangeKind)(0),                     // 2: contactservice.v1.ChangeKind
+	(*CreateContactRequest)(nil),        // 3: contactservice.v1.CreateContactRequest
+	(*CreateContactResponse)(nil),       // 4: contactservice.v1.CreateContactResponse
+	(*EnsureContactRequest)(nil),        // 5: contactservice.v1.EnsureContactRequest
+	(*EnsureContactResponse)(nil),       // 6: contactservice.v1.EnsureContactResponse
+	(*GetContactRequest)(nil),           // 7: contactservice.v1.GetContactRequest
+	(*GetContactResponse)(nil),          // 8: contactservice.v1.GetContactResponse
+	(*UpdateContactRequest)(nil),        // 9: contactservice.v1.UpdateContactRequest
+	(*UpdateContactResponse)(nil),       // 10: contactservice.v1.UpdateContactResponse
+	(*DeleteContactRequest)(nil),        // 11: contactservice.v1.DeleteContactRequest
+	(*DeleteContactResponse)(nil),       // 12: contactservice.v1.DeleteContactResponse
+	(*ListContactsRequest)(nil),         // 13: contactservice.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),        // 14: contactservice.v1.ListContactsResponse
+	(*ExportContactsRequest)(nil),       // 15: contactservice.v1.ExportContactsRequest
+	(*ExportContactsResponse)(nil),      // 16: contactservice.v1.ExportContactsResponse
+	(*ItemError)(nil),                   // 17: contactservice.v1.ItemError
+	(*BatchGetContactsRequest)(nil),     // 18: contactservice.v1.BatchGetContactsRequest
+	(*BatchGetContactsResponse)(nil),    // 19: contactservice.v1.BatchGetContactsResponse
+	(*GetOutcome)(nil),                  // 20: contactservice.v1.GetOutcome
+	(*BatchEnsureContactsRequest)(nil),  // 21: contactservice.v1.BatchEnsureContactsRequest
+	(*BatchEnsureContactsResponse)(nil), // 22: contactservice.v1.BatchEnsureContactsResponse
+	(*EnsureOutcome)(nil),               // 23: contactservice.v1.EnsureOutcome
+	(*BatchDeleteContactsRequest)(nil),  // 24: contactservice.v1.BatchDeleteContactsRequest
+	(*BatchDeleteContactsResponse)(nil), // 25: contactservice.v1.BatchDeleteContactsResponse
+	(*DeleteOutcome)(nil),               // 26: contactservice.v1.DeleteOutcome
+	(*CountContactsRequest)(nil),        // 27: contactservice.v1.CountContactsRequest
+	(*CountContactsResponse)(nil),       // 28: contactservice.v1.CountContactsResponse
+	(*PurgeContactsRequest)(nil),        // 29: contactservice.v1.PurgeContactsRequest
+	(*PurgeContactsResponse)(nil),       // 30: contactservice.v1.PurgeContactsResponse
+	(*ContactChange)(nil),               // 31: contactservice.v1.ContactChange
+	(*Heartbeat)(nil),                   // 32: contactservice.v1.Heartbeat
+	(*WatchContactsRequest)(nil),        // 33: contactservice.v1.WatchContactsRequest
+	(*WatchContactsResponse)(nil),       // 34: contactservice.v1.WatchContactsResponse
+	nil,                                 // 35: contactservice.v1.ItemError.MetadataEntry
+	(*Contact)(nil),                     // 36: contactservice.v1.Contact
+	(*fieldmaskpb.FieldMask)(nil),       // 37: google.protobuf.FieldMask
+	(*DeletionReceipt)(nil),             // 38: contactservice.v1.DeletionReceipt
+	(*ContactFilter)(nil),               // 39: contactservice.v1.ContactFilter
+	(ContactOrder)(0),                   // 40: contactservice.v1.ContactOrder
+	(ExportFormat)(0),                   // 41: contactservice.v1.ExportFormat
+	(*CsvOptions)(nil),                  // 42: contactservice.v1.CsvOptions
+	(*ExportHeader)(nil),                // 43: contactservice.v1.ExportHeader
+	(*ContactList)(nil),                 // 44: contactservice.v1.ContactList
+	(*ExportSummary)(nil),               // 45: contactservice.v1.ExportSummary
+	(ErrorReason)(0),                    // 46: contactservice.v1.ErrorReason
+	(*timestamppb.Timestamp)(nil),       // 47: google.protobuf.Timestamp
 }
 var file_contactservice_v1_contact_service_proto_depIdxs = []int32{
-	31, // 0: contactservice.v1.CreateContactRequest.contact:type_name -> contactservice.v1.Contact
-	31, // 1: contactservice.v1.CreateContactResponse.contact:type_name -> contactservice.v1.Contact
-	31, // 2: contactservice.v1.EnsureContactRequest.contact:type_name -> contactservice.v1.Contact
-	31, // 3: contactservice.v1.EnsureContactResponse.contact:type_name -> contactservice.v1.Contact
-	31, // 4: contactservice.v1.GetContactResponse.contact:type_name -> contactservice.v1.Contact
-	31, // 5: contactservice.v1.UpdateContactRequest.contact:type_name -> contactservice.v1.Contact
-	32, // 6: contactservice.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
+	36, // 0: contactservice.v1.CreateContactRequest.contact:type_name -> contactservice.v1.Contact
+	36, // 1: contactservice.v1.CreateContactResponse.contact:type_name -> contactservice.v1.Contact
+	36, // 2: contactservice.v1.EnsureContactRequest.contact:type_name -> contactservice.v1.Contact
+	36, // 3: contactservice.v1.EnsureContactResponse.contact:type_name -> contactservice.v1.Contact
+	36, // 4: contactservice.v1.GetContactResponse.contact:type_name -> contactservice.v1.Contact
+	36, // 5: contactservice.v1.UpdateContactRequest.contact:type_name -> contactservice.v1.Contact
+	37, // 6: contactservice.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
 	0,  // 7: contactservice.v1.UpdateContactRequest.metadata_mode:type_name -> contactservice.v1.MetadataMode
-	31, // 8: contactservice.v1.UpdateContactResponse.contact:type_name -> contactservice.v1.Contact
-	33, // 9: contactservice.v1.DeleteContactResponse.receipt:type_name -> contactservice.v1.DeletionReceipt
-	34, // 10: contactservice.v1.ListContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	35, // 11: contactservice.v1.ListContactsRequest.order:type_name -> contactservice.v1.ContactOrder
-	31, // 12: contactservice.v1.ListContactsResponse.contacts:type_name -> contactservice.v1.Contact
-	34, // 13: contactservice.v1.ExportContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	35, // 14: contactservice.v1.ExportContactsRequest.order:type_name -> contactservice.v1.ContactOrder
-	36, // 15: contactservice.v1.ExportContactsRequest.format:type_name -> contactservice.v1.ExportFormat
-	37, // 16: contactservice.v1.ExportContactsRequest.csv:type_name -> contactservice.v1.CsvOptions
-	38, // 17: contactservice.v1.ExportContactsResponse.header:type_name -> contactservice.v1.ExportHeader
-	39, // 18: contactservice.v1.ExportContactsResponse.contacts:type_name -> contactservice.v1.ContactList
-	40, // 19: contactservice.v1.ExportContactsResponse.summary:type_name -> contactservice.v1.ExportSummary
-	41, // 20: contactservice.v1.ItemError.reason:type_name -> contactservice.v1.ErrorReason
-	30, // 21: contactservice.v1.ItemError.metadata:type_name -> contactservice.v1.ItemError.MetadataEntry
-	19, // 22: contactservice.v1.BatchGetContactsResponse.outcomes:type_name -> contactservice.v1.GetOutcome
-	31, // 23: contactservice.v1.GetOutcome.contact:type_name -> contactservice.v1.Contact
-	16, // 24: contactservice.v1.GetOutcome.error:type_name -> contactservice.v1.ItemError
-	31, // 25: contactservice.v1.BatchEnsureContactsRequest.contacts:type_name -> contactservice.v1.Contact
-	22, // 26: contactservice.v1.BatchEnsureContactsResponse.outcomes:type_name -> contactservice.v1.EnsureOutcome
-	31, // 27: contactservice.v1.EnsureOutcome.contact:type_name -> contactservice.v1.Contact
-	16, // 28: contactservice.v1.EnsureOutcome.error:type_name -> contactservice.v1.ItemError
-	25, // 29: contactservice.v1.BatchDeleteContactsResponse.outcomes:type_name -> contactservice.v1.DeleteOutcome
-	33, // 30: contactservice.v1.DeleteOutcome.receipt:type_name -> contactservice.v1.DeletionReceipt
-	16, // 31: contactservice.v1.DeleteOutcome.error:type_name -> contactservice.v1.ItemError
-	34, // 32: contactservice.v1.CountContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	34, // 33: contactservice.v1.PurgeContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	36, // 8: contactservice.v1.UpdateContactResponse.contact:type_name -> contactservice.v1.Contact
+	38, // 9: contactservice.v1.DeleteContactResponse.receipt:type_name -> contactservice.v1.DeletionReceipt
+	39, // 10: contactservice.v1.ListContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	40, // 11: contactservice.v1.ListContactsRequest.order:type_name -> contactservice.v1.ContactOrder
+	36, // 12: contactservice.v1.ListContactsResponse.contacts:type_name -> contactservice.v1.Contact
+	39, // 13: contactservice.v1.ExportContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	40, // 14: contactservice.v1.ExportContactsRequest.order:type_name -> contactservice.v1.ContactOrder
+	41, // 15: contactservice.v1.ExportContactsRequest.format:type_name -> contactservice.v1.ExportFormat
+	42, // 16: contactservice.v1.ExportContactsRequest.csv:type_name -> contactservice.v1.CsvOptions
+	43, // 17: contactservice.v1.ExportContactsResponse.header:type_name -> contactservice.v1.ExportHeader
+	44, // 18: contactservice.v1.ExportContactsResponse.contacts:type_name -> contactservice.v1.ContactList
+	45, // 19: contactservice.v1.ExportContactsResponse.summary:type_name -> contactservice.v1.ExportSummary
+	46, // 20: contactservice.v1.ItemError.reason:type_name -> contactservice.v1.ErrorReason
+	35, // 21: contactservice.v1.ItemError.metadata:type_name -> contactservice.v1.ItemError.MetadataEntry
+	20, // 22: contactservice.v1.BatchGetContactsResponse.outcomes:type_name -> contactservice.v1.GetOutcome
+	36, // 23: contactservice.v1.GetOutcome.contact:type_name -> contactservice.v1.Contact
+	17, // 24: contactservice.v1.GetOutcome.error:type_name -> contactservice.v1.ItemError
+	36, // 25: contactservice.v1.BatchEnsureContactsRequest.contacts:type_name -> contactservice.v1.Contact
+	23, // 26: contactservice.v1.BatchEnsureContactsResponse.outcomes:type_name -> contactservice.v1.EnsureOutcome
+	36, // 27: contactservice.v1.EnsureOutcome.contact:type_name -> contactservice.v1.Contact
+	17, // 28: contactservice.v1.EnsureOutcome.error:type_name -> contactservice.v1.ItemError
+	26, // 29: contactservice.v1.BatchDeleteContactsResponse.outcomes:type_name -> contactservice.v1.DeleteOutcome
+	38, // 30: contactservice.v1.DeleteOutcome.receipt:type_name -> contactservice.v1.DeletionReceipt
+	17, // 31: contactservice.v1.DeleteOutcome.error:type_name -> contactservice.v1.ItemError
+	39, // 32: contactservice.v1.CountContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	39, // 33: contactservice.v1.PurgeContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
 	1,  // 34: contactservice.v1.PurgeContactsResponse.state:type_name -> contactservice.v1.PurgeState
-	2,  // 35: contactservice.v1.ContactService.CreateContact:input_type -> contactservice.v1.CreateContactRequest
-	4,  // 36: contactservice.v1.ContactService.EnsureContact:input_type -> contactservice.v1.EnsureContactRequest
-	6,  // 37: contactservice.v1.ContactService.GetContact:input_type -> contactservice.v1.GetContactRequest
-	8,  // 38: contactservice.v1.ContactService.UpdateContact:input_type -> contactservice.v1.UpdateContactRequest
-	10, // 39: contactservice.v1.ContactService.DeleteContact:input_type -> contactservice.v1.DeleteContactRequest
-	12, // 40: contactservice.v1.ContactService.ListContacts:input_type -> contactservice.v1.ListContactsRequest
-	14, // 41: contactservice.v1.ContactService.ExportContacts:input_type -> contactservice.v1.ExportContactsRequest
-	17, // 42: contactservice.v1.ContactService.BatchGetContacts:input_type -> contactservice.v1.BatchGetContactsRequest
-	20, // 43: contactservice.v1.ContactService.BatchEnsureContacts:input_type -> contactservice.v1.BatchEnsureContactsRequest
-	23, // 44: contactservice.v1.ContactService.BatchDeleteContacts:input_type -> contactservice.v1.BatchDeleteContactsRequest
-	26, // 45: contactservice.v1.ContactService.CountContacts:input_type -> contactservice.v1.CountContactsRequest
-	28, // 46: contactservice.v1.ContactService.PurgeContacts:input_type -> contactservice.v1.PurgeContactsRequest
-	3,  // 47: contactservice.v1.ContactService.CreateContact:output_type -> contactservice.v1.CreateContactResponse
-	5,  // 48: contactservice.v1.ContactService.EnsureContact:output_type -> contactservice.v1.EnsureContactResponse
-	7,  // 49: contactservice.v1.ContactService.GetContact:output_type -> contactservice.v1.GetContactResponse
-	9,  // 50: contactservice.v1.ContactService.UpdateContact:output_type -> contactservice.v1.UpdateContactResponse
-	11, // 51: contactservice.v1.ContactService.DeleteContact:output_type -> contactservice.v1.DeleteContactResponse
-	13, // 52: contactservice.v1.ContactService.ListContacts:output_type -> contactservice.v1.ListContactsResponse
-	15, // 53: contactservice.v1.ContactService.ExportContacts:output_type -> contactservice.v1.ExportContactsResponse
-	18, // 54: contactservice.v1.ContactService.BatchGetContacts:output_type -> contactservice.v1.BatchGetContactsResponse
-	21, // 55: contactservice.v1.ContactService.BatchEnsureContacts:output_type -> contactservice.v1.BatchEnsureContactsResponse
-	24, // 56: contactservice.v1.ContactService.BatchDeleteContacts:output_type -> contactservice.v1.BatchDeleteContactsResponse
-	27, // 57: contactservice.v1.ContactService.CountContacts:output_type -> contactservice.v1.CountContactsResponse
-	29, // 58: contactservice.v1.ContactService.PurgeContacts:output_type -> contactservice.v1.PurgeContactsResponse
-	47, // [47:59] is the sub-list for method output_type
-	35, // [35:47] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	2,  // 35: contactservice.v1.ContactChange.kind:type_name -> contactservice.v1.ChangeKind
+	36, // 36: contactservice.v1.ContactChange.contact:type_name -> contactservice.v1.Contact
+	47, // 37: contactservice.v1.ContactChange.change_time:type_name -> google.protobuf.Timestamp
+	47, // 38: contactservice.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	39, // 39: contactservice.v1.WatchContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	31, // 40: contactservice.v1.WatchContactsResponse.change:type_name -> contactservice.v1.ContactChange
+	32, // 41: contactservice.v1.WatchContactsResponse.heartbeat:type_name -> contactservice.v1.Heartbeat
+	3,  // 42: contactservice.v1.ContactService.CreateContact:input_type -> contactservice.v1.CreateContactRequest
+	5,  // 43: contactservice.v1.ContactService.EnsureContact:input_type -> contactservice.v1.EnsureContactRequest
+	7,  // 44: contactservice.v1.ContactService.GetContact:input_type -> contactservice.v1.GetContactRequest
+	9,  // 45: contactservice.v1.ContactService.UpdateContact:input_type -> contactservice.v1.UpdateContactRequest
+	11, // 46: contactservice.v1.ContactService.DeleteContact:input_type -> contactservice.v1.DeleteContactRequest
+	13, // 47: contactservice.v1.ContactService.ListContacts:input_type -> contactservice.v1.ListContactsRequest
+	15, // 48: contactservice.v1.ContactService.ExportContacts:input_type -> contactservice.v1.ExportContactsRequest
+	18, // 49: contactservice.v1.ContactService.BatchGetContacts:input_type -> contactservice.v1.BatchGetContactsRequest
+	21, // 50: contactservice.v1.ContactService.BatchEnsureContacts:input_type -> contactservice.v1.BatchEnsureContactsRequest
+	24, // 51: contactservice.v1.ContactService.BatchDeleteContacts:input_type -> contactservice.v1.BatchDeleteContactsRequest
+	27, // 52: contactservice.v1.ContactService.CountContacts:input_type -> contactservice.v1.CountContactsRequest
+	29, // 53: contactservice.v1.ContactService.PurgeContacts:input_type -> contactservice.v1.PurgeContactsRequest
+	33, // 54: contactservice.v1.ContactService.WatchContacts:input_type -> contactservice.v1.WatchContactsRequest
+	4,  // 55: contactservice.v1.ContactService.CreateContact:output_type -> contactservice.v1.CreateContactResponse
+	6,  // 56: contactservice.v1.ContactService.EnsureContact:output_type -> contactservice.v1.EnsureContactResponse
+	8,  // 57: contactservice.v1.ContactService.GetContact:output_type -> contactservice.v1.GetContactResponse
+	10, // 58: contactservice.v1.ContactService.UpdateContact:output_type -> contactservice.v1.UpdateContactResponse
+	12, // 59: contactservice.v1.ContactService.DeleteContact:output_type -> contactservice.v1.DeleteContactResponse
+	14, // 60: contactservice.v1.ContactService.ListContacts:output_type -> contactservice.v1.ListContactsResponse
+	16, // 61: contactservice.v1.ContactService.ExportContacts:output_type -> contactservice.v1.ExportContactsResponse
+	19, // 62: contactservice.v1.ContactService.BatchGetContacts:output_type -> contactservice.v1.BatchGetContactsResponse
+	22, // 63: contactservice.v1.ContactService.BatchEnsureContacts:output_type -> contactservice.v1.BatchEnsureContactsResponse
+	25, // 64: contactservice.v1.ContactService.BatchDeleteContacts:output_type -> contactservice.v1.BatchDeleteContactsResponse
+	28, // 65: contactservice.v1.ContactService.CountContacts:output_type -> contactservice.v1.CountContactsResponse
+	30, // 66: contactservice.v1.ContactService.PurgeContacts:output_type -> contactservice.v1.PurgeContactsResponse
+	34, // 67: contactservice.v1.ContactService.WatchContacts:output_type -> contactservice.v1.WatchContactsResponse
+	55, // [55:68] is the sub-list for method output_type
+	42, // [42:55] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_contactservice_v1_contact_service_proto_init() }
@@ -2219,13 +2597,17 @@ func file_contactservice_v1_contact_service_proto_init() {
 		(*DeleteOutcome_Receipt)(nil),
 		(*DeleteOutcome_Error)(nil),
 	}
+	file_contactservice_v1_contact_service_proto_msgTypes[31].OneofWrappers = []any{
+		(*WatchContactsResponse_Change)(nil),
+		(*WatchContactsResponse_Heartbeat)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_contactservice_v1_contact_service_proto_rawDesc), len(file_contactservice_v1_contact_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   29,
+			NumEnums:      3,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

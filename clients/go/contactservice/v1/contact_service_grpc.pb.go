@@ -31,6 +31,7 @@ const (
 	ContactService_BatchDeleteContacts_FullMethodName = "/contactservice.v1.ContactService/BatchDeleteContacts"
 	ContactService_CountContacts_FullMethodName       = "/contactservice.v1.ContactService/CountContacts"
 	ContactService_PurgeContacts_FullMethodName       = "/contactservice.v1.ContactService/PurgeContacts"
+	ContactService_WatchContacts_FullMethodName       = "/contactservice.v1.ContactService/WatchContacts"
 )
 
 // ContactServiceClient is the client API for ContactService service.
@@ -242,6 +243,32 @@ type ContactServiceClient interface {
 	//
 	// Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
 	PurgeContacts(ctx context.Context, in *PurgeContactsRequest, opts ...grpc.CallOption) (*PurgeContactsResponse, error)
+	// Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+	//
+	// Every change that is written after the start is sent at least once: each contact's in their order, none left
+	// out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+	// one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+	//
+	// The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+	// for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+	// the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+	// copy that stays true.
+	//
+	// With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+	// since it may have matched before; one that is created and does not match is not sent, nor one that never can
+	// match by ids, trusted and created times. A deletion is sent whatever the filter.
+	//
+	// Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+	// RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+	// (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+	// configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+	// its watches at once (SHUTTING_DOWN).
+	//
+	// Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+	// RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+	//
+	// Example: {"filter": {"metadata": {"plan": "pro"}}}
+	WatchContacts(ctx context.Context, in *WatchContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchContactsResponse], error)
 }
 
 type contactServiceClient struct {
@@ -380,6 +407,25 @@ func (c *contactServiceClient) PurgeContacts(ctx context.Context, in *PurgeConta
 	}
 	return out, nil
 }
+
+func (c *contactServiceClient) WatchContacts(ctx context.Context, in *WatchContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchContactsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ContactService_ServiceDesc.Streams[1], ContactService_WatchContacts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchContactsRequest, WatchContactsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactService_WatchContactsClient = grpc.ServerStreamingClient[WatchContactsResponse]
 
 // ContactServiceServer is the server API for ContactService service.
 // All implementations must embed UnimplementedContactServiceServer
@@ -590,6 +636,32 @@ type ContactServiceServer interface {
 	//
 	// Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
 	PurgeContacts(context.Context, *PurgeContactsRequest) (*PurgeContactsResponse, error)
+	// Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+	//
+	// Every change that is written after the start is sent at least once: each contact's in their order, none left
+	// out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+	// one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+	//
+	// The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+	// for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+	// the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+	// copy that stays true.
+	//
+	// With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+	// since it may have matched before; one that is created and does not match is not sent, nor one that never can
+	// match by ids, trusted and created times. A deletion is sent whatever the filter.
+	//
+	// Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+	// RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+	// (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+	// configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+	// its watches at once (SHUTTING_DOWN).
+	//
+	// Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+	// RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+	//
+	// Example: {"filter": {"metadata": {"plan": "pro"}}}
+	WatchContacts(*WatchContactsRequest, grpc.ServerStreamingServer[WatchContactsResponse]) error
 	mustEmbedUnimplementedContactServiceServer()
 }
 
@@ -635,6 +707,9 @@ func (UnimplementedContactServiceServer) CountContacts(context.Context, *CountCo
 }
 func (UnimplementedContactServiceServer) PurgeContacts(context.Context, *PurgeContactsRequest) (*PurgeContactsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeContacts not implemented")
+}
+func (UnimplementedContactServiceServer) WatchContacts(*WatchContactsRequest, grpc.ServerStreamingServer[WatchContactsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchContacts not implemented")
 }
 func (UnimplementedContactServiceServer) mustEmbedUnimplementedContactServiceServer() {}
 func (UnimplementedContactServiceServer) testEmbeddedByValue()                        {}
@@ -866,6 +941,17 @@ func _ContactService_PurgeContacts_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ContactService_WatchContacts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchContactsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ContactServiceServer).WatchContacts(m, &grpc.GenericServerStream[WatchContactsRequest, WatchContactsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactService_WatchContactsServer = grpc.ServerStreamingServer[WatchContactsResponse]
+
 // ContactService_ServiceDesc is the grpc.ServiceDesc for ContactService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -922,6 +1008,11 @@ var ContactService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ExportContacts",
 			Handler:       _ContactService_ExportContacts_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchContacts",
+			Handler:       _ContactService_WatchContacts_Handler,
 			ServerStreams: true,
 		},
 	},

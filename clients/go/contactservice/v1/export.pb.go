@@ -326,8 +326,8 @@ type ExportSummary struct {
 	// Opaque; sent as `resume_token`, it starts the next part as a file of its own. Only when `max_records`
 	// ended the stream.
 	NextPartToken string `protobuf:"bytes,7,opt,name=next_part_token,json=nextPartToken,proto3" json:"next_part_token,omitempty"`
-	// Where to follow the changes that have happened since the first stream began to read. Empty until this
-	// service offers WatchContacts.
+	// Opaque; sent as `resume_token` of WatchContacts with the same filter, it leads to all changes since the first
+	// stream of this export began to read. Valid as long as the database keeps its history that far back.
 	WatchToken    string `protobuf:"bytes,8,opt,name=watch_token,json=watchToken,proto3" json:"watch_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

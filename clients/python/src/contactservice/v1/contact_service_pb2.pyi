@@ -14,6 +14,7 @@ import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -79,6 +80,34 @@ PURGE_STATE_PARTIAL: PurgeState.ValueType  # 2
 PURGE_STATE_COMPLETE: PurgeState.ValueType  # 3
 """Nothing that may be deleted is left."""
 Global___PurgeState: typing_extensions.TypeAlias = PurgeState
+
+class _ChangeKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ChangeKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Never sent."""
+    CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
+    """It came into being."""
+    CHANGE_KIND_UPDATED: _ChangeKind.ValueType  # 2
+    """Some of its fields changed."""
+    CHANGE_KIND_DELETED: _ChangeKind.ValueType  # 3
+    """It is gone for good."""
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """What happened to a contact."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Never sent."""
+CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
+"""It came into being."""
+CHANGE_KIND_UPDATED: ChangeKind.ValueType  # 2
+"""Some of its fields changed."""
+CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
+"""It is gone for good."""
+Global___ChangeKind: typing_extensions.TypeAlias = ChangeKind
 
 @typing.final
 class CreateContactRequest(google.protobuf.message.Message):
@@ -867,3 +896,122 @@ class PurgeContactsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["count", b"count", "restricted", b"restricted", "sample_ids", b"sample_ids", "state", b"state"]) -> None: ...
 
 Global___PurgeContactsResponse: typing_extensions.TypeAlias = PurgeContactsResponse
+
+@typing.final
+class ContactChange(google.protobuf.message.Message):
+    """One change of one contact."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    CONTACT_FIELD_NUMBER: builtins.int
+    CHANGE_TIME_FIELD_NUMBER: builtins.int
+    MATCHES_FIELD_NUMBER: builtins.int
+    kind: Global___ChangeKind.ValueType
+    """What happened."""
+    id: builtins.str
+    """To which contact."""
+    matches: builtins.bool
+    """True: the contact matches the filter. False: it does not, or is gone; whoever keeps a copy takes it out."""
+    @property
+    def contact(self) -> contactservice.v1.contact_pb2.Contact:
+        """The contact as it was with this change, or later. Absent when it is gone or does not match the filter."""
+
+    @property
+    def change_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was written, in milliseconds, by the clock of the database."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ChangeKind.ValueType = ...,
+        id: builtins.str = ...,
+        contact: contactservice.v1.contact_pb2.Contact | None = ...,
+        change_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        matches: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["change_time", b"change_time", "contact", b"contact"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["change_time", b"change_time", "contact", b"contact", "id", b"id", "kind", b"kind", "matches", b"matches"]) -> None: ...
+
+Global___ContactChange: typing_extensions.TypeAlias = ContactChange
+
+@typing.final
+class Heartbeat(google.protobuf.message.Message):
+    """Sent when nothing else was for a while: the stream lives, and its token moves on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: builtins.int
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The time of the server, in milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["time", b"time"]) -> None: ...
+
+Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
+
+@typing.final
+class WatchContactsRequest(google.protobuf.message.Message):
+    """What WatchContacts is asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    resume_token: builtins.str
+    """Where to go on: the `resume_token` of a message, or the `watch_token` of an export. A broken one is
+    PAGE_TOKEN_INVALID; one of another account, RPC or filter is PAGE_TOKEN_MISMATCH. Absent: now.
+    """
+    @property
+    def filter(self) -> contactservice.v1.contact_pb2.ContactFilter:
+        """Which contacts. Absent: all of the account."""
+
+    def __init__(
+        self,
+        *,
+        filter: contactservice.v1.contact_pb2.ContactFilter | None = ...,
+        resume_token: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "resume_token", b"resume_token"]) -> None: ...
+
+Global___WatchContactsRequest: typing_extensions.TypeAlias = WatchContactsRequest
+
+@typing.final
+class WatchContactsResponse(google.protobuf.message.Message):
+    """One message of the stream of WatchContacts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: builtins.int
+    HEARTBEAT_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    resume_token: builtins.str
+    """Opaque; continues after this message. Valid when this message has arrived."""
+    @property
+    def change(self) -> Global___ContactChange:
+        """A change."""
+
+    @property
+    def heartbeat(self) -> Global___Heartbeat:
+        """No news."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ContactChange | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        resume_token: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["change", b"change", "event", b"event", "heartbeat", b"heartbeat"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["change", b"change", "event", b"event", "heartbeat", b"heartbeat", "resume_token", b"resume_token"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["change", "heartbeat"] | None: ...
+
+Global___WatchContactsResponse: typing_extensions.TypeAlias = WatchContactsResponse

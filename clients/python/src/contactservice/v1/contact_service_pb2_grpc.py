@@ -115,6 +115,11 @@ class ContactServiceStub(object):
                 request_serializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.SerializeToString,
                 response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.FromString,
                 _registered_method=True)
+        self.WatchContacts = channel.unary_stream(
+                '/contactservice.v1.ContactService/WatchContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer(object):
@@ -384,6 +389,37 @@ class ContactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchContacts(self, request, context):
+        """Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+
+        Every change that is written after the start is sent at least once: each contact's in their order, none left
+        out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+        one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+
+        The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+        for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+        the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+        copy that stays true.
+
+        With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+        since it may have matched before; one that is created and does not match is not sent, nor one that never can
+        match by ids, trusted and created times. A deletion is sent whatever the filter.
+
+        Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+        RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+        (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+        configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+        its watches at once (SHUTTING_DOWN).
+
+        Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+        RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+
+        Example: {"filter": {"metadata": {"plan": "pro"}}}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -446,6 +482,11 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     servicer.PurgeContacts,
                     request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.FromString,
                     response_serializer=contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.SerializeToString,
+            ),
+            'WatchContacts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -793,6 +834,33 @@ class ContactService(object):
             '/contactservice.v1.ContactService/PurgeContacts',
             contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsRequest.SerializeToString,
             contactservice_dot_v1_dot_contact__service__pb2.PurgeContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/contactservice.v1.ContactService/WatchContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -217,7 +217,23 @@ _ContactServicePurgeContactsType = typing_extensions.TypeVar(
     ],
 )
 
-class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType, _ContactServicePurgeContactsType]):
+_ContactServiceWatchContactsType = typing_extensions.TypeVar(
+    '_ContactServiceWatchContactsType',
+    grpc.UnaryStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.WatchContactsRequest,
+        contactservice.v1.contact_service_pb2.WatchContactsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.WatchContactsRequest,
+        contactservice.v1.contact_service_pb2.WatchContactsResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.WatchContactsRequest,
+        contactservice.v1.contact_service_pb2.WatchContactsResponse,
+    ],
+)
+
+class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType, _ContactServicePurgeContactsType, _ContactServiceWatchContactsType]):
     """The system of record for the people that an account's products talk to.
 
     Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
@@ -291,6 +307,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
             contactservice.v1.contact_service_pb2.PurgeContactsRequest,
             contactservice.v1.contact_service_pb2.PurgeContactsResponse,
         ],
+        grpc.UnaryStreamMultiCallable[
+            contactservice.v1.contact_service_pb2.WatchContactsRequest,
+            contactservice.v1.contact_service_pb2.WatchContactsResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -342,6 +362,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
         grpc.aio.UnaryUnaryMultiCallable[
             contactservice.v1.contact_service_pb2.PurgeContactsRequest,
             contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            contactservice.v1.contact_service_pb2.WatchContactsRequest,
+            contactservice.v1.contact_service_pb2.WatchContactsResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -552,6 +576,34 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
     """
 
+    WatchContacts: _ContactServiceWatchContactsType
+    """Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+
+    Every change that is written after the start is sent at least once: each contact's in their order, none left
+    out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+    one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+
+    The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+    for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+    the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+    copy that stays true.
+
+    With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+    since it may have matched before; one that is created and does not match is not sent, nor one that never can
+    match by ids, trusted and created times. A deletion is sent whatever the filter.
+
+    Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+    RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+    (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+    configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+    its watches at once (SHUTTING_DOWN).
+
+    Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+    RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+
+    Example: {"filter": {"metadata": {"plan": "pro"}}}
+    """
+
 ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.CreateContactRequest,
@@ -600,6 +652,10 @@ ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.PurgeContactsRequest,
         contactservice.v1.contact_service_pb2.PurgeContactsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.WatchContactsRequest,
+        contactservice.v1.contact_service_pb2.WatchContactsResponse,
     ],
 ]
 
@@ -892,6 +948,39 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         outside 0 to 1000). Scope: `delete`.
 
         Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
+        """
+
+    @abc.abstractmethod
+    def WatchContacts(
+        self,
+        request: contactservice.v1.contact_service_pb2.WatchContactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[contactservice.v1.contact_service_pb2.WatchContactsResponse], collections.abc.AsyncIterator[contactservice.v1.contact_service_pb2.WatchContactsResponse]]:
+        """Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+
+        Every change that is written after the start is sent at least once: each contact's in their order, none left
+        out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+        one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+
+        The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+        for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+        the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+        copy that stays true.
+
+        With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+        since it may have matched before; one that is created and does not match is not sent, nor one that never can
+        match by ids, trusted and created times. A deletion is sent whatever the filter.
+
+        Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+        RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+        (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+        configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+        its watches at once (SHUTTING_DOWN).
+
+        Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+        RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+
+        Example: {"filter": {"metadata": {"plan": "pro"}}}
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { FieldMask } from "../../google/protobuf/field_mask.js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Contact, ContactFilter, ContactOrder } from "./contact.js";
 import { DeletionReceipt } from "./deletion.js";
 import { ErrorReason } from "./errors.js";
@@ -50,6 +51,19 @@ export enum PurgeState {
   PURGE_STATE_PARTIAL = 2,
   /** PURGE_STATE_COMPLETE - Nothing that may be deleted is left. */
   PURGE_STATE_COMPLETE = 3,
+  UNRECOGNIZED = -1,
+}
+
+/** What happened to a contact. */
+export enum ChangeKind {
+  /** CHANGE_KIND_UNSPECIFIED - Never sent. */
+  CHANGE_KIND_UNSPECIFIED = 0,
+  /** CHANGE_KIND_CREATED - It came into being. */
+  CHANGE_KIND_CREATED = 1,
+  /** CHANGE_KIND_UPDATED - Some of its fields changed. */
+  CHANGE_KIND_UPDATED = 2,
+  /** CHANGE_KIND_DELETED - It is gone for good. */
+  CHANGE_KIND_DELETED = 3,
   UNRECOGNIZED = -1,
 }
 
@@ -377,6 +391,57 @@ export interface PurgeContactsResponse {
   restricted: bigint;
   /** Ids of some of those counted, at most 20. */
   sampleIds: string[];
+}
+
+/** One change of one contact. */
+export interface ContactChange {
+  /** What happened. */
+  kind: ChangeKind;
+  /** To which contact. */
+  id: string;
+  /** The contact as it was with this change, or later. Absent when it is gone or does not match the filter. */
+  contact:
+    | Contact
+    | undefined;
+  /** When it was written, in milliseconds, by the clock of the database. */
+  changeTime:
+    | Date
+    | undefined;
+  /** True: the contact matches the filter. False: it does not, or is gone; whoever keeps a copy takes it out. */
+  matches: boolean;
+}
+
+/** Sent when nothing else was for a while: the stream lives, and its token moves on. */
+export interface Heartbeat {
+  /** The time of the server, in milliseconds. */
+  time: Date | undefined;
+}
+
+/** What WatchContacts is asked for. */
+export interface WatchContactsRequest {
+  /** Which contacts. Absent: all of the account. */
+  filter:
+    | ContactFilter
+    | undefined;
+  /**
+   * Where to go on: the `resume_token` of a message, or the `watch_token` of an export. A broken one is
+   * PAGE_TOKEN_INVALID; one of another account, RPC or filter is PAGE_TOKEN_MISMATCH. Absent: now.
+   */
+  resumeToken: string;
+}
+
+/** One message of the stream of WatchContacts. */
+export interface WatchContactsResponse {
+  /** A change. */
+  change?:
+    | ContactChange
+    | undefined;
+  /** No news. */
+  heartbeat?:
+    | Heartbeat
+    | undefined;
+  /** Opaque; continues after this message. Valid when this message has arrived. */
+  resumeToken: string;
 }
 
 function createBaseCreateContactRequest(): CreateContactRequest {
@@ -2521,6 +2586,318 @@ export const PurgeContactsResponse: MessageFns<PurgeContactsResponse> = {
   },
 };
 
+function createBaseContactChange(): ContactChange {
+  return { kind: 0, id: "", contact: undefined, changeTime: undefined, matches: false };
+}
+
+export const ContactChange: MessageFns<ContactChange> = {
+  encode(message: ContactChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.contact !== undefined) {
+      Contact.encode(message.contact, writer.uint32(26).fork()).join();
+    }
+    if (message.changeTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.changeTime), writer.uint32(34).fork()).join();
+    }
+    if (message.matches !== false) {
+      writer.uint32(40).bool(message.matches);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContactChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContactChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.contact = Contact.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.changeTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.matches = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ContactChange>): ContactChange {
+    return ContactChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContactChange>): ContactChange {
+    const message = createBaseContactChange();
+    message.kind = object.kind ?? 0;
+    message.id = object.id ?? "";
+    message.contact = (object.contact !== undefined && object.contact !== null)
+      ? Contact.fromPartial(object.contact)
+      : undefined;
+    message.changeTime = object.changeTime ?? undefined;
+    message.matches = object.matches ?? false;
+    return message;
+  },
+};
+
+function createBaseHeartbeat(): Heartbeat {
+  return { time: undefined };
+}
+
+export const Heartbeat: MessageFns<Heartbeat> = {
+  encode(message: Heartbeat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Heartbeat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeartbeat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Heartbeat>): Heartbeat {
+    return Heartbeat.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Heartbeat>): Heartbeat {
+    const message = createBaseHeartbeat();
+    message.time = object.time ?? undefined;
+    return message;
+  },
+};
+
+function createBaseWatchContactsRequest(): WatchContactsRequest {
+  return { filter: undefined, resumeToken: "" };
+}
+
+export const WatchContactsRequest: MessageFns<WatchContactsRequest> = {
+  encode(message: WatchContactsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== undefined) {
+      ContactFilter.encode(message.filter, writer.uint32(10).fork()).join();
+    }
+    if (message.resumeToken !== "") {
+      writer.uint32(18).string(message.resumeToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchContactsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchContactsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = ContactFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.resumeToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchContactsRequest>): WatchContactsRequest {
+    return WatchContactsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchContactsRequest>): WatchContactsRequest {
+    const message = createBaseWatchContactsRequest();
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ContactFilter.fromPartial(object.filter)
+      : undefined;
+    message.resumeToken = object.resumeToken ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchContactsResponse(): WatchContactsResponse {
+  return { change: undefined, heartbeat: undefined, resumeToken: "" };
+}
+
+export const WatchContactsResponse: MessageFns<WatchContactsResponse> = {
+  encode(message: WatchContactsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.change !== undefined) {
+      ContactChange.encode(message.change, writer.uint32(10).fork()).join();
+    }
+    if (message.heartbeat !== undefined) {
+      Heartbeat.encode(message.heartbeat, writer.uint32(18).fork()).join();
+    }
+    if (message.resumeToken !== "") {
+      writer.uint32(26).string(message.resumeToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchContactsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchContactsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.change = ContactChange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.heartbeat = Heartbeat.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.resumeToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchContactsResponse>): WatchContactsResponse {
+    return WatchContactsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchContactsResponse>): WatchContactsResponse {
+    const message = createBaseWatchContactsResponse();
+    message.change = (object.change !== undefined && object.change !== null)
+      ? ContactChange.fromPartial(object.change)
+      : undefined;
+    message.heartbeat = (object.heartbeat !== undefined && object.heartbeat !== null)
+      ? Heartbeat.fromPartial(object.heartbeat)
+      : undefined;
+    message.resumeToken = object.resumeToken ?? "";
+    return message;
+  },
+};
+
 /**
  * The system of record for the people that an account's products talk to.
  *
@@ -2864,6 +3241,43 @@ export const ContactServiceService = {
       Buffer.from(PurgeContactsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PurgeContactsResponse => PurgeContactsResponse.decode(value),
   },
+  /**
+   * Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+   *
+   * Every change that is written after the start is sent at least once: each contact's in their order, none left
+   * out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+   * one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+   *
+   * The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+   * for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+   * the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+   * copy that stays true.
+   *
+   * With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+   * since it may have matched before; one that is created and does not match is not sent, nor one that never can
+   * match by ids, trusted and created times. A deletion is sent whatever the filter.
+   *
+   * Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+   * RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+   * (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+   * configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+   * its watches at once (SHUTTING_DOWN).
+   *
+   * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+   * RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+   *
+   * Example: {"filter": {"metadata": {"plan": "pro"}}}
+   */
+  watchContacts: {
+    path: "/contactservice.v1.ContactService/WatchContacts" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchContactsRequest): Buffer => Buffer.from(WatchContactsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchContactsRequest => WatchContactsRequest.decode(value),
+    responseSerialize: (value: WatchContactsResponse): Buffer =>
+      Buffer.from(WatchContactsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchContactsResponse => WatchContactsResponse.decode(value),
+  },
 } as const;
 
 export interface ContactServiceServer extends UntypedServiceImplementation {
@@ -3074,6 +3488,34 @@ export interface ContactServiceServer extends UntypedServiceImplementation {
    * Example: {"filter": {"metadata": {"test": true}}, "limit": 500, "force": true}
    */
   purgeContacts: handleUnaryCall<PurgeContactsRequest, PurgeContactsResponse>;
+  /**
+   * Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+   *
+   * Every change that is written after the start is sent at least once: each contact's in their order, none left
+   * out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+   * one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+   *
+   * The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+   * for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+   * the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+   * copy that stays true.
+   *
+   * With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+   * since it may have matched before; one that is created and does not match is not sent, nor one that never can
+   * match by ids, trusted and created times. A deletion is sent whatever the filter.
+   *
+   * Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+   * RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+   * (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+   * configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+   * its watches at once (SHUTTING_DOWN).
+   *
+   * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+   * RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+   *
+   * Example: {"filter": {"metadata": {"plan": "pro"}}}
+   */
+  watchContacts: handleServerStreamingCall<WatchContactsRequest, WatchContactsResponse>;
 }
 
 export interface ContactServiceClient extends Client {
@@ -3446,6 +3888,42 @@ export interface ContactServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PurgeContactsResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Streams the changes of the contacts that match: from now on, or from where a token leads. Has no end.
+   *
+   * Every change that is written after the start is sent at least once: each contact's in their order, none left
+   * out, some perhaps again after a token or a failover. A contact is sent as it was with that change or later; of
+   * one that is gone by then only the deletion is sent. So apply what comes by id. Changes nothing.
+   *
+   * The first message is a heartbeat, as soon as nothing can be missed any more; others come when nothing was sent
+   * for 15 seconds. Every message has a `resume_token`: keep the last one, and after any end call again with it and
+   * the same filter, on any replica. The `watch_token` of an export's summary leads from there: together they are a
+   * copy that stays true.
+   *
+   * With a filter: a contact that changes and does not match is sent with `matches` false and without its fields,
+   * since it may have matched before; one that is created and does not match is not sent, nor one that never can
+   * match by ids, trusted and created times. A deletion is sent whatever the filter.
+   *
+   * Limits: as far back as the database keeps its history (its oplog: hours or days); older tokens are
+   * RESUME_TOKEN_EXPIRED, then export anew. A reader that takes nothing for 30 seconds loses its stream
+   * (READER_STALLED), and goes on with its last token. At once an account may have 4 watches and a process 16, unless
+   * configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL with the time to wait. A replica that drains ends
+   * its watches at once (SHUTTING_DOWN).
+   *
+   * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH,
+   * RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
+   *
+   * Example: {"filter": {"metadata": {"plan": "pro"}}}
+   */
+  watchContacts(
+    request: WatchContactsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchContactsResponse>;
+  watchContacts(
+    request: WatchContactsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchContactsResponse>;
 }
 
 export const ContactServiceClient = makeGenericClientConstructor(
@@ -3464,6 +3942,18 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -98,8 +98,8 @@ export interface ExportSummary {
    */
   nextPartToken: string;
   /**
-   * Where to follow the changes that have happened since the first stream began to read. Empty until this
-   * service offers WatchContacts.
+   * Opaque; sent as `resume_token` of WatchContacts with the same filter, it leads to all changes since the first
+   * stream of this export began to read. Valid as long as the database keeps its history that far back.
    */
   watchToken: string;
 }
