@@ -139,6 +139,9 @@ async def good_calls(talk: Talk, canaries: Canaries) -> str:
         purged = await client.create(**canaries.contact("purged"))
         terms = {"emails": [canaries["purgedemail"]], "fingerprints": [purged.fingerprint]}
         await client.call("PurgeContacts", filter=terms, force=force)
+    for conflict in ("IMPORT_CONFLICT_MERGE", "IMPORT_CONFLICT_FAIL"):
+        rows = [canaries.contact("loaded", trusted=True), canaries.contact("changed", trusted=True)]
+        await talk.say("ImportContacts", options={"conflict": conflict}, contacts=rows)
     for method, field in (("DeleteContact", "id"), ("BatchDeleteContacts", "ids")):
         gone = await client.create(**canaries.contact("gone"))
         await client.call(method, **{field: gone.id if field == "id" else [gone.id]})
@@ -170,6 +173,9 @@ async def bad_calls(talk: Talk, canaries: Canaries, contact_id: str) -> None:
     await talk.say("CreateContact", request_id=canaries["longrequest"] * 20)
     await talk.say("EnsureContact", contact={"description": canaries["noidentity"]})
     await talk.say("BatchEnsureContacts", contacts=[{"name": canaries["batchname"]}, long])
+    rows = [long, {"id": canaries["rowid"]}, {"fingerprint": f"d1:{canaries['rowforged']}"}]
+    await talk.say("ImportContacts", contacts=[*rows, canaries.contact("other", id=contact_id)])
+    await talk.say("ImportContacts", contacts=[{"name": canaries["rows"]}] * 501)
     for method in ("GetContact", "DeleteContact"):
         await talk.say(method, id=canaries["noid"])
     for method in ("BatchGetContacts", "BatchDeleteContacts"):

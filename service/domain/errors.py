@@ -4,8 +4,8 @@ ServiceError
 ├── who and what:  CredentialsMissing, CredentialsInvalid, ScopeMissing, AccountNotAllowed, ContactNotOwned
 ├── bad request:   InvalidField, MaskPathInvalid, MetadataInvalid, NoIdentity, FilterInvalid,
 │                  PageTokenInvalid, PageTokenMismatch, TrustImmutable
-├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, DeleteRestricted,
-│                  ResumeTokenExpired
+├── state:         ContactNotFound, EtagMismatch, WriteConflict, FingerprintTaken, IdTaken,
+│                  DeleteRestricted, ResumeTokenExpired
 └── weather:       RateLimited, ExportSlotsFull, ResponseFull, ReaderStalled, StoreTimeout, StoreUnavailable,
                    ShuttingDown, Internal
 """
@@ -150,6 +150,13 @@ class FingerprintTaken(ServiceError):
         super().__init__("Another contact has this fingerprint.", metadata={"existing_id": existing_id})
 
 
+class IdTaken(ServiceError):
+    code, reason = "ALREADY_EXISTS", "ID_TAKEN"
+
+    def __init__(self) -> None:
+        super().__init__("The id belongs to a contact with another fingerprint or class.")
+
+
 class RateLimited(ServiceError):
     """`retry_after` is infinite where waiting does not help: then the caller is not told to."""
 
@@ -195,8 +202,8 @@ class ResponseFull(ServiceError):
 class ReaderStalled(ServiceError):
     code, reason = "ABORTED", "READER_STALLED"
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"The reader took nothing for {seconds:g} s; continue with the last token.")
+    def __init__(self, seconds: float, did: str = "The reader took nothing") -> None:
+        super().__init__(f"{did} for {seconds:g} s; go on from what arrived.")
 
 
 class StoreTimeout(ServiceError):

@@ -16,6 +16,7 @@ _IDENTIFYING = ("name", "email", "phone", "nickname")
 _PHONE_NOISE = str.maketrans("", "", " \t-._()/")
 _SIGNS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 _RESERVED = re.compile(r"[drq][0-9]+:")
+_GIVEN_OUT = re.compile(r"[dq]1:[a-z2-7]{52}|r1:[a-z2-7]{32}")
 
 
 def normal_text(text: str) -> str:
@@ -60,6 +61,11 @@ def random_fingerprint(random: bytes) -> str:
 def is_reserved(fingerprint: str) -> bool:
     """True for texts that only the service itself may give out."""
     return _RESERVED.match(fingerprint) is not None
+
+
+def is_given_out(fingerprint: str) -> bool:
+    """True for texts that the service may have given out: of the kinds and lengths that it makes."""
+    return _GIVEN_OUT.fullmatch(fingerprint) is not None
 
 
 def _digest(parts: Iterable[tuple[str, str]]) -> str:

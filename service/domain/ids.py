@@ -72,6 +72,11 @@ def owned(account: str, contact_id: str, field: str = "id") -> str:
     return contact_id
 
 
+def at(account: str, milliseconds: int, random: int) -> str:
+    """An id of that time since 1970, with these 80 random bits."""
+    return prefix(account) + encode(milliseconds, 10) + encode(random, 16)
+
+
 class IdMint:
     """Makes ids that rise within this process, whatever the clock does."""
 

@@ -39,7 +39,14 @@ def masked_fields(paths: Sequence[str], values: Draft) -> frozenset[str]:
         raise InvalidField(Violation("contact.fingerprint", "cannot be cleared"))
     if "*" in paths:
         return WRITABLE_FIELDS if values.fingerprint else WRITABLE_FIELDS - {"fingerprint"}
-    return frozenset(paths) or _populated(values)
+    return frozenset(paths) or populated(values)
+
+
+def populated(values: Draft) -> frozenset[str]:
+    """The fields that say something."""
+    texts = {name for name in ("fingerprint", *TEXT_FIELDS) if getattr(values, name)}
+    others = {name for name in ("metadata", "verified_at") if getattr(values, name) is not None}
+    return frozenset(texts | others)
 
 
 def applied(contact: Contact, change: Change, now: datetime) -> Contact:
@@ -82,12 +89,6 @@ def _check_path(path: str) -> None:
         raise MaskPathInvalid(Violation(field, "name top-level fields only; metadata merges by itself"))
     known = ", ".join(sorted(WRITABLE_FIELDS))
     raise MaskPathInvalid(Violation(field, f"a path is * or one of {known}"))
-
-
-def _populated(values: Draft) -> frozenset[str]:
-    texts = {name for name in ("fingerprint", *TEXT_FIELDS) if getattr(values, name)}
-    others = {name for name in ("metadata", "verified_at") if getattr(values, name) is not None}
-    return frozenset(texts | others)
 
 
 def _new_metadata(contact: Contact, change: Change) -> dict[str, Any]:

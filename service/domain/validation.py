@@ -54,6 +54,21 @@ def checked_patch(draft: Draft) -> Draft:
     return draft if draft.metadata is None else replace(draft, metadata=metadata.normalised(draft.metadata))
 
 
+def checked_import(draft: Draft, *, trusted: bool) -> Draft:
+    """What a row of an import says, its metadata as a patch; raises InvalidField or MetadataInvalid.
+
+    An untrusted row may have a fingerprint that the service gave out, in an export.
+    """
+    violations = [*_broken_texts(draft)]
+    if draft.fingerprint:
+        may_be_stored = not trusted and identity.is_given_out(draft.fingerprint)
+        violations += broken_fingerprint(draft.fingerprint, may_be_stored=may_be_stored)
+    elif trusted:
+        violations.append(Violation("contact.fingerprint", "a trusted contact has one"))
+    _refuse(violations)
+    return draft if draft.metadata is None else replace(draft, metadata=metadata.normalised(draft.metadata))
+
+
 def checked_fingerprint(fingerprint: str) -> str:
     """The fingerprint, if a caller may supply it; raises InvalidField."""
     _refuse([*broken_fingerprint(fingerprint)])

@@ -1,5 +1,6 @@
 """The audit lines of calls: when a write or deletion has ended, for each of a batch, two for a stream."""
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -35,9 +36,10 @@ class Audit:
         self._trail = trail
         self._signer = signer
 
-    async def start(self, call: Call, request: Any) -> None:
+    async def start(self, call: Call, request: Any = None) -> None:
         """A stream begins."""
-        await self.mark(call, request)
+        if request is not None:
+            await self.mark(call, request)
         self._trail.write(call.audit_start)
 
     async def mark(self, call: Call, request: Any) -> None:
@@ -48,10 +50,18 @@ class Audit:
         signer = await self._signer()
         call.filter = signer.mark(request.filter.SerializeToString(deterministic=True))
 
+    def items(self, call: Call) -> None:
+        """What became of contacts since the last look, each in a line of its own."""
+        moment = time.time()
+        if call.method.is_by_filter:
+            call.rows += sum(item.code == "OK" for item in call.items)
+        for item in call.items:
+            self._trail.write(partial(call.audit_item, item, moment))
+        call.items.clear()
+
     def end(self, call: Call) -> None:
         """Of a batch that was answered only its items are told."""
-        for item in call.items:
-            self._trail.write(partial(call.audit_item, item))
+        self.items(call)
         is_told = call.method.is_of_many and not call.method.is_by_filter and call.code == "OK"
         if not is_told:
             self._trail.write(call.audit_end)

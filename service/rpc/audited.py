@@ -21,6 +21,7 @@ NAMED: Mapping[str, Callable[[Any], str]] = {
     "BatchEnsureContacts": lambda _: "",
     "BatchDeleteContacts": lambda _: "",
     "PurgeContacts": lambda _: "",
+    "ImportContacts": lambda _: "",
 }
 # Of these each contact has a line of its own.
 MANY = frozenset({"BatchEnsureContacts", "BatchDeleteContacts", "PurgeContacts"})

@@ -27,9 +27,11 @@ RPC_SCOPES: Mapping[str, frozenset[str]] = {
     "CountContacts": frozenset({"read"}),
     "PurgeContacts": frozenset({"delete"}),
     "WatchContacts": frozenset({"export"}),
+    "ImportContacts": frozenset({"import"}),
 }
 
-# Supplying a fingerprint says who somebody is. (UpdateContact asks when it knows whether it changes.)
+# Supplying a fingerprint says who somebody is. (UpdateContact and
+# ImportContacts ask when they know whether it changes.)
 _SUPPLIES_FINGERPRINT: Mapping[str, Callable[[Any], bool]] = {
     "CreateContact": lambda request: bool(request.contact.fingerprint),
     "EnsureContact": lambda request: bool(request.contact.fingerprint),
@@ -147,10 +149,10 @@ def authorise(principal: Principal, method: str) -> None:
         raise ScopeMissing(min(RPC_SCOPES[method] - principal.scopes))
 
 
-def authorise_request(principal: Principal, method: str, request: Any) -> None:
-    """Raises ScopeMissing for what the request says."""
+def authorise_request(method: str, request: Any) -> None:
+    """Raises ScopeMissing for what the request of the current caller says."""
     supplies = _SUPPLIES_FINGERPRINT.get(method)
-    if supplies and supplies(request) and "trust" not in principal.scopes:
+    if supplies and supplies(request) and not is_trusting():
         raise ScopeMissing("trust")
 
 

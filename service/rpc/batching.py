@@ -20,8 +20,9 @@ from service.domain.errors import (
 from service.rpc import framing
 
 Item = TypeVar("Item")
-# The bytes of an outcome, or why there is none.
-End: TypeAlias = bytes | ServiceError
+Outcome = TypeVar("Outcome")
+# An outcome, or why there is none.
+End: TypeAlias = Outcome | ServiceError
 
 # As many as one operation of the database asks for: more at once would only keep other callers waiting.
 AT_ONCE = 128
@@ -50,11 +51,11 @@ async def answered(
     rest: ServiceError | None = None
     for first in range(0, len(items), AT_ONCE):
         round_ = items[first : first + AT_ONCE]
-        ends = [rest] * len(round_) if rest else await _ends(act, round_)
-        rest = rest or _absence(ends)
+        done: list[End[bytes]] = [rest] * len(round_) if rest else await ends(act, round_)
+        rest = rest or absence(done)
         if rest and not parts:
             raise rest
-        for item, end in zip(round_, ends, strict=True):
+        for item, end in zip(round_, done, strict=True):
             element = _element(item, end, refused)
             room -= len(element)
             if room < 0 and isinstance(end, bytes):
@@ -64,30 +65,35 @@ async def answered(
     return b"".join(parts)
 
 
-async def _ends(act: Callable[[Item], Awaitable[bytes]], items: Sequence[Item]) -> list[End]:
+async def ends(
+    act: Callable[[Item], Awaitable[Outcome]], items: Sequence[Item]
+) -> list[Outcome | ServiceError]:
+    """What became of each of a round, at once."""
     return await asyncio.gather(*(_end(act, item) for item in items))
 
 
-async def _end(act: Callable[[Item], Awaitable[bytes]], item: Item) -> End:
-    try:
-        return await act(item)
-    except ServiceError as error:
-        return error
+def absence(done: Sequence[End[Outcome]]) -> ServiceError | None:
+    """The error of a round of which the database answered nothing."""
+    weather = [end for end in done if isinstance(end, StoreTimeout | StoreUnavailable)]
+    return weather[0] if len(weather) == len(done) else None
 
 
-def _absence(ends: Sequence[End]) -> ServiceError | None:
-    weather = [end for end in ends if isinstance(end, StoreTimeout | StoreUnavailable)]
-    return weather[0] if len(weather) == len(ends) else None
-
-
-def _element(item: Item, end: End, refused: Callable[[Item, ItemError], bytes]) -> bytes:
-    return framing.element(refused(item, _told(end)) if isinstance(end, ServiceError) else end)
-
-
-def _told(error: ServiceError) -> ItemError:
+def item_error(error: ServiceError) -> ItemError:
+    """The error as an outcome tells it."""
     return ItemError(
         code=grpc.StatusCode[error.code].value[0],
         reason=ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
         message=error.message,
         metadata=error.metadata,
     )
+
+
+async def _end(act: Callable[[Item], Awaitable[Outcome]], item: Item) -> Outcome | ServiceError:
+    try:
+        return await act(item)
+    except ServiceError as error:
+        return error
+
+
+def _element(item: Item, end: End[bytes], refused: Callable[[Item, ItemError], bytes]) -> bytes:
+    return framing.element(refused(item, item_error(end)) if isinstance(end, ServiceError) else end)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import grpc
@@ -16,11 +17,11 @@ from google.protobuf.descriptor import ServiceDescriptor
 from service.domain import births
 from service.domain.errors import CredentialsInvalid, ShuttingDown
 from service.ops.traces import CallSpan, Tracing
-from service.rpc import audited, auth
+from service.rpc import answers, audited, auth
 from service.rpc.audit import Audit
-from service.rpc.audited import Born
 from service.rpc.call import Call, Method
 from service.rpc.call_counts import CallCounts
+from service.rpc.inlet import Inlet
 from service.rpc.limits import Limits
 from service.rpc.outlet import Context, Exported, Outlet
 from service.rpc.permits import Permits
@@ -31,18 +32,6 @@ _DRAIN_ROUNDS = 20
 
 Handler: TypeAlias = Any  # grpc.RpcMethodHandler, generic in its types only
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
-
-# Who may not, and what there is no room for: reasons that are counted.
-_REFUSALS = (
-    "CREDENTIALS_MISSING",
-    "CREDENTIALS_INVALID",
-    "SCOPE_MISSING",
-    "ACCOUNT_NOT_ALLOWED",
-    "CONTACT_NOT_OWNED",
-    "RATE_LIMITED",
-    "EXPORT_SLOTS_FULL",
-    "SHUTTING_DOWN",
-)
 
 # What the client sent before its request. gRPC has it at hand for the interceptor, and converts it anew for
 # each question to the context.
@@ -74,7 +63,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         if unprotected:
             raise RuntimeError(f"no scope is named for {', '.join(sorted(unprotected))}")
         self._methods = {f"/{service.full_name}/{method.name}": Method(method) for method in service.methods}
-        self.refusals = dict.fromkeys(_REFUSALS, 0)
+        self.refusals = dict.fromkeys(answers.REFUSALS, 0)
         self.exported = Exported()
         self.watched = Exported()
         self._handlers: dict[str, Handler] = {}
@@ -145,7 +134,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             async def unary(raw: bytes, context: Context) -> Any:
                 call = self._begin(method)
                 try:
-                    request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
+                    account = self._enter(call, context) or await self._enter_later(call, context)
+                    request = self._read(call, account, raw)
                     await self._marked(call, request)
                     answer = await handler.unary_unary(request, context)
                 except asyncio.CancelledError:
@@ -159,39 +149,65 @@ class Boundary(grpc.aio.ServerInterceptor):
                     del raw, context
                 else:
                     method.counts.sent += 1
-                    return _told_apart(call, answer)
+                    return answers.told_apart(call, answer)
                 finally:
                     self._end(call)
                 return await aborting
 
-            return grpc.unary_unary_rpc_method_handler(unary, None, _serialized)
+            return grpc.unary_unary_rpc_method_handler(unary, None, answers.serialized)
+
+        if method.takes_stream:
+
+            async def exchange(_: object, context: Context) -> None:
+                await self._stream(method, context, partial(self._exchange, handler.stream_stream))
+
+            return grpc.stream_stream_rpc_method_handler(exchange, None, answers.serialized)
 
         async def stream(raw: bytes, context: Context) -> None:
-            call = self._begin(method)
-            try:
-                request = self._admit(call, raw, context) or await self._admit_later(call, raw, context)
-                await self._started(call, request)
-                sent = self.watched if method.is_endless else self.exported
-                outlet = Outlet(context, self._stall_seconds, call, sent)
-                check = self._check(method, context)
-                with self._permits.while_allowed(check, is_endless=method.is_endless), sent.stream():
-                    await handler.unary_stream(request, outlet)
-            except asyncio.CancelledError:
-                call.code = "CANCELLED"
-                raise
-            except grpc.aio.InternalError:
-                # A blocked write to a client that has gone: its cancellation, not our fault.
-                call.code = "CANCELLED"
-            except Exception as error:  # noqa: BLE001 (the one place that catches all)
-                # Not abort: on a stalled reader it would hang until the client drains.
-                wire = self._told(call, error)
-                context.set_trailing_metadata(wire.trailing_metadata)
-                context.set_code(wire.code)
-                context.set_details(wire.message)
-            finally:
-                self._end(call)
+            await self._stream(method, context, partial(self._export, handler.unary_stream, raw))
 
-        return grpc.unary_stream_rpc_method_handler(stream, None, _serialized)
+        return grpc.unary_stream_rpc_method_handler(stream, None, answers.serialized)
+
+    async def _stream(
+        self, method: Method, context: Context, serve: Callable[[Call, Context], Awaitable[None]]
+    ) -> None:
+        call = self._begin(method)
+        try:
+            await serve(call, context)
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            raise
+        except grpc.aio.InternalError:
+            # A blocked write to a client that has gone: its cancellation, not our fault.
+            call.code = "CANCELLED"
+        except Exception as error:  # noqa: BLE001 (the one place that catches all)
+            # Not abort: on a stalled reader it would hang until the client drains.
+            wire = self._told(call, error)
+            context.set_trailing_metadata(wire.trailing_metadata)
+            context.set_code(wire.code)
+            context.set_details(wire.message)
+        finally:
+            self._end(call)
+
+    async def _export(self, serve: Behaviour, raw: bytes, call: Call, context: Context) -> None:
+        account = self._enter(call, context) or await self._enter_later(call, context)
+        request = self._read(call, account, raw)
+        await self._started(call, request)
+        method = call.method
+        sent = self.watched if method.is_endless else self.exported
+        outlet = Outlet(context, self._stall_seconds, call, sent)
+        check = self._check(method, context)
+        with self._permits.while_allowed(check, is_endless=method.is_endless), sent.stream():
+            await serve(request, outlet)
+
+    async def _exchange(self, serve: Behaviour, call: Call, context: Context) -> None:
+        account = self._enter(call, context) or await self._enter_later(call, context)
+        audited.items.set(call.items)
+        await self._started(call)
+        seconds, tell = self._stall_seconds, self._audit.items if self._audit else None
+        requests = Inlet(context, seconds, call, partial(self._limits.let_in, call.method, account))
+        with self._permits.while_allowed(self._check(call.method, context)):
+            await serve(requests, Outlet(context, seconds, call, tell=tell))
 
     def _begin(self, method: Method) -> Call:
         self._calls += 1
@@ -206,7 +222,19 @@ class Boundary(grpc.aio.ServerInterceptor):
         _, service, name = method.counts.labels
         return tracing.call(service, name, None if traceparent is None else str(traceparent))
 
-    def _admit(self, call: Call, raw: bytes, context: Context) -> Any:
+    def _read(self, call: Call, account: str, raw: bytes) -> Any:
+        method = call.method
+        request = method.parsed(raw)
+        self._limits.count_items(method, account, request)
+        if method.audited:
+            call.contact_id = audited.NAMED[method.name](request)
+            if method.is_of_many:
+                audited.items.set(call.items)
+        auth.authorise_request(method.name, request)
+        return request
+
+    # None: the caller is not known before keys have been fetched.
+    def _enter(self, call: Call, context: Context) -> str | None:
         if self._draining:
             self._refused += 1
             raise ShuttingDown
@@ -218,32 +246,23 @@ class Boundary(grpc.aio.ServerInterceptor):
             return None
         call.principal = principal.name
         call.account = account = auth.enter(principal, metadata).account
-        method = call.method
-        call.release = self._limits.enter(method, account)
-        auth.authorise(principal, method.name)
-        request = method.parsed(raw)
-        self._limits.count_items(method, account, request)
-        if method.audited:
-            call.contact_id = audited.NAMED[method.name](request)
-            if method.is_of_many:
-                call.items = []
-                audited.items.set(call.items)
-        auth.authorise_request(principal, method.name, request)
-        return request
+        call.release = self._limits.enter(call.method, account)
+        auth.authorise(principal, call.method.name)
+        return account
 
-    async def _admit_later(self, call: Call, raw: bytes, context: Context) -> Any:
+    async def _enter_later(self, call: Call, context: Context) -> str:
         if call.keys_fetched:
             await call.keys_fetched()
-        request = self._admit(call, raw, context)
-        if request is None:
+        account = self._enter(call, context)
+        if account is None:
             raise CredentialsInvalid
-        return request
+        return account
 
     async def _marked(self, call: Call, request: Any) -> None:
         if call.method.is_by_filter and self._audit is not None:
             await self._audit.mark(call, request)
 
-    async def _started(self, call: Call, request: Any) -> None:
+    async def _started(self, call: Call, request: Any = None) -> None:
         if call.audited and self._audit is not None:
             await self._audit.start(call, request)
 
@@ -266,17 +285,3 @@ class Boundary(grpc.aio.ServerInterceptor):
             # Of a birth that was not waited for, or that failed, nobody knows whether it happened.
             call.contact_id = call.contact_id or births.asked.get()
             self._audit.end(call)
-
-
-def _told_apart(call: Call, answer: Any) -> Any:
-    # What was only found is no event, and what was born has its id now.
-    if not isinstance(answer, Born):
-        return answer
-    call.contact_id = answer.contact_id
-    call.audited = answer.contact_id is not None
-    return answer.answer
-
-
-def _serialized(message: Any) -> bytes:
-    # What holds contacts comes as bytes already.
-    return message if isinstance(message, bytes) else bytes(message.SerializeToString())

@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -32,6 +32,7 @@ class Method:
     def __init__(self, descriptor: MethodDescriptor) -> None:
         self.name = descriptor.name
         self.streams: bool = descriptor.server_streaming
+        self.takes_stream: bool = descriptor.client_streaming
         self.counts = CallCounts(descriptor)
         self.audited = descriptor.name in audited.NAMED
         self.is_of_many = descriptor.name in audited.MANY
@@ -80,14 +81,15 @@ class Call:
     def __init__(self, method: Method) -> None:
         self.method = method
         method.counts.started += 1
-        method.counts.received += 1
+        # Of a stream each message is counted when it has come.
+        method.counts.received += not method.takes_stream
         self._number = next(_numbers)
         self.code = "OK"
         self.audited = method.audited
         self.contact_id: str | None = None
         self.filter: str | None = None
-        # Of many what became of each, as far as that is known.
-        self.items: Sequence[audited.Item] = ()
+        # Of many what became of each, as far as that is known and was not told yet.
+        self.items: list[audited.Item] = []
         self.reason: str | None = None
         self.account: str | None = None
         self.principal: str | None = None
@@ -111,8 +113,10 @@ class Call:
             log.error("a call failed", extra=facts, exc_info=error)
         # Its frames hold what holds it.
         told.__traceback__ = None
-        # Nothing was asked of the database. But a start that was told has an end.
-        if isinstance(told, StoreUnavailable) and not told.asked and self.filter is None:
+        # Nothing was asked of the database. But a start that was told has an end, and what came before in a
+        # stream has had its answers.
+        was_told = self.filter is not None or self.method.takes_stream
+        if isinstance(told, StoreUnavailable) and not told.asked and not was_told:
             self.audited = False
         return told
 
@@ -133,10 +137,10 @@ class Call:
         """The audit line of a stream that begins."""
         return Line(time.time(), "audit", self._facts({"phase": "start", "filter": self.filter}))
 
-    def audit_item(self, item: audited.Item) -> Line:
-        """The audit line of one contact of many."""
+    def audit_item(self, item: audited.Item, moment: float) -> Line:
+        """The audit line of one contact of many, of what was then."""
         about = {"code": item.code, "reason": item.reason, "contact_id": audited.shown(item.contact_id)}
-        return Line(self._moment, "audit", self._facts(about))
+        return Line(moment, "audit", self._facts(about))
 
     def audit_end(self) -> Line:
         """The audit line of a call that has ended."""
@@ -148,7 +152,7 @@ class Call:
         if self.method.streams:
             about |= {"phase": "end", "filter": self.filter, "count": self.rows, "bytes": self.bytes}
         if self.method.is_by_filter:
-            about |= {"filter": self.filter, "count": sum(item.code == "OK" for item in self.items)}
+            about |= {"filter": self.filter, "count": self.rows}
         return Line(self._moment, "audit", self._facts(about))
 
     def _line(self) -> Line:

@@ -15,7 +15,7 @@ from service.domain.encoding import Encoder, Piece
 from service.domain.errors import InvalidField, Violation
 from service.domain.paging import ExportPosition, TokenSigner, WatchPosition
 from service.rpc import framing, messages
-from service.rpc.outlet import ExportMessage
+from service.rpc.outlet import Sent
 from service.storage.store import Store
 
 _UNBOUNDED = 2**62
@@ -44,9 +44,9 @@ class Export:
         self._resumed = request.resume_token and signer.export_position(request.resume_token, self._bound)
         self._hash = hashlib.sha256()
 
-    async def messages(self) -> AsyncGenerator[ExportMessage, None]:
+    async def messages(self) -> AsyncGenerator[Sent, None]:
         """Every message of the stream, in order. The caller closes it (aclosing)."""
-        yield ExportMessage(self._header())
+        yield Sent(self._header())
         start = self._resumed or ExportPosition(await self._store.operation_time())
         position = start
         room = 0 if start.file_closed else max(0, self._max_records - start.file_records)
@@ -75,7 +75,7 @@ class Export:
         if closing and not start.file_closed:
             position = replace(position, file_closed=True, bytes=position.bytes + len(closing))
             yield self._message([closing], 0, position)
-        yield ExportMessage(self._summary(start, position, complete=complete))
+        yield Sent(self._summary(start, position, complete=complete))
 
     def _header(self) -> bytes:
         read_time = Timestamp()
@@ -86,7 +86,7 @@ class Export:
         )
         return ExportContactsResponse(header=header).SerializeToString()
 
-    def _chunk(self, gathered: "_Gathered", before: ExportPosition) -> tuple[ExportMessage, ExportPosition]:
+    def _chunk(self, gathered: "_Gathered", before: ExportPosition) -> tuple[Sent, ExportPosition]:
         encoder = self._encoder
         texts = [
             encoder.separator if before.file_records else encoder.head,
@@ -101,13 +101,13 @@ class Export:
         )
         return self._message(texts, gathered.records, position), position
 
-    def _message(self, texts: list[bytes], records: int, position: ExportPosition) -> ExportMessage:
+    def _message(self, texts: list[bytes], records: int, position: ExportPosition) -> Sent:
         token = self._token(position)
         if not self._is_text:
-            return ExportMessage(framing.contacts_message(texts, records, token), records)
+            return Sent(framing.contacts_message(texts, records, token), records)
         for text in texts:
             self._hash.update(text)
-        return ExportMessage(framing.data_message(texts, records, token), records)
+        return Sent(framing.data_message(texts, records, token), records)
 
     def _summary(self, start: ExportPosition, end: ExportPosition, *, complete: bool) -> bytes:
         next_part = replace(end, file_records=0, file_closed=False)

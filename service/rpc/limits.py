@@ -30,9 +30,14 @@ _ITEMS: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
     "BatchEnsureContacts": lambda request: {CALLS: len(request.contacts) - 1},
     "BatchDeleteContacts": lambda request: {CALLS: len(request.ids) - 1, DELETES: len(request.ids)},
     "PurgeContacts": lambda request: {DELETES: (request.limit or PURGE_CONTACTS) if request.force else 0},
+    "ImportContacts": lambda request: {CALLS: len(request.contacts)},
 }
 # What a stream needs, as its refusals are counted.
-_SLOTS = {"ExportContacts": "export_slots", "WatchContacts": "watch_slots"}
+_SLOTS = {
+    "ExportContacts": "export_slots",
+    "ImportContacts": "export_slots",
+    "WatchContacts": "watch_slots",
+}
 # Long against a call and short for who waits: the calls under way are replaced several times in between.
 _ROOM_SECONDS = 0.2
 _MEMORY_SECONDS = 1.0
@@ -90,6 +95,12 @@ class Limits:
                 if items > 0:
                     self.take(account, kind, items)
 
+    def let_in(self, method: Method, account: str, request: Any) -> None:
+        """A message of a stream counts as many calls as it has items; raises RateLimited."""
+        if self._memory.is_gone:
+            raise self._no_memory()
+        self.count_items(method, account, request)
+
     def _keep_rates(self, method: Method, account: str) -> None:
         self.take(account, CALLS)
         if kind := _KINDS.get(method.name):
@@ -99,8 +110,11 @@ class Limits:
         if method.streams:
             raise self._refused("memory", ExportSlotsFull("This replica has no memory for another stream."))
         if self._memory.is_gone:
-            error = RateLimited("This replica has no memory to spare.", _MEMORY_SECONDS)
-            raise self._refused("memory", error)
+            raise self._no_memory()
+
+    def _no_memory(self) -> ServiceError:
+        error = RateLimited("This replica has no memory to spare.", _MEMORY_SECONDS)
+        return self._refused("memory", error)
 
     def _look_for_slot(self, method: Method, account: str) -> None:
         # Before the rates: a start that finds no slot is not counted as one.

@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contactservice.v1 import contact_pb2, contact_service_pb2, deletion_pb2
-from service.domain import filters, identity, limits, update, validation
+from service.domain import filters, identity, importing, limits, update, validation
 from service.domain.changes import Kind
 from service.domain.contact import TEXT_FIELDS, Contact, Draft, Metadata
 from service.domain.deletion import Receipt
@@ -20,6 +20,16 @@ _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _NANOS = 1_000_000_000
 _NANOS_PER_MILLISECOND = 1_000_000
+CONFLICTS = {
+    contact_service_pb2.IMPORT_CONFLICT_SKIP: importing.Conflict.SKIP,
+    contact_service_pb2.IMPORT_CONFLICT_MERGE: importing.Conflict.MERGE,
+    contact_service_pb2.IMPORT_CONFLICT_FAIL: importing.Conflict.FAIL,
+}
+RESULTS = {
+    importing.Result.CREATED: contact_service_pb2.IMPORT_RESULT_CREATED,
+    importing.Result.FOUND: contact_service_pb2.IMPORT_RESULT_FOUND,
+    importing.Result.UPDATED: contact_service_pb2.IMPORT_RESULT_UPDATED,
+}
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
@@ -65,6 +75,30 @@ def change(
         replace_metadata=request.metadata_mode == contact_service_pb2.METADATA_MODE_REPLACE,
         etag=request.contact.etag,
         may_change_fingerprint=may_change_fingerprint,
+    )
+
+
+def plan(options: contact_service_pb2.ImportOptions, *, trusting: bool) -> importing.Plan:
+    """How to import; raises InvalidField."""
+    known_value("options.conflict", options.conflict, contact_service_pb2.ImportConflict.values())
+    conflict = CONFLICTS.get(options.conflict, importing.Conflict.SKIP)
+    return importing.Plan(conflict, validate_only=options.validate_only, trusting=trusting)
+
+
+def said(row: contact_pb2.Contact) -> importing.Said:
+    """A row of an import; raises InvalidField for a time that is none."""
+
+    def moment(name: str) -> datetime | None:
+        if not row.HasField(name):  # type: ignore[arg-type]
+            return None
+        return _moment(getattr(row, name), f"contact.{name}", InvalidField)
+
+    return importing.Said(
+        draft=_draft(row),
+        id=row.id,
+        trusted=row.trusted,
+        created_at=moment("created_at"),
+        updated_at=moment("updated_at"),
     )
 
 

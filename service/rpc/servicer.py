@@ -13,10 +13,11 @@ from contactservice.v1.contact_service_pb2_grpc import ContactServiceServicer
 from service.domain import limits, validation
 from service.domain.deletion import patience
 from service.domain.paging import TokenSigner
-from service.rpc import audited, batching, exporting, framing, listing, messages, purging
+from service.rpc import audited, batching, exporting, framing, importing, listing, messages, purging
 from service.rpc.audited import Born
 from service.rpc.auth import current_account, is_trusting
-from service.rpc.outlet import Outlet
+from service.rpc.inlet import Inlet
+from service.rpc.outlet import Outlet, Sent
 from service.rpc.requests import NewContactRequest
 from service.rpc.watching import Watching
 from service.storage.store import Store, StoredContact
@@ -140,6 +141,13 @@ class Servicer(ContactServiceServicer):
         async with aclosing(watching.messages()) as parts:
             async for part in parts:
                 await context.write(part)
+
+    async def ImportContacts(self, requests: Inlet, context: Outlet) -> None:  # type: ignore[override]
+        work = importing.Import(self._store, current_account(), trusting=is_trusting())
+        async for request in requests:
+            answer = await work.outcomes(request)
+            if answer.outcomes:
+                await context.write(Sent(answer.SerializeToString(), len(answer.outcomes)))
 
     def _born(self, stored: StoredContact, created: bool) -> Born:
         return Born(framing.answer(self._element(stored), created=created), stored.id if created else None)

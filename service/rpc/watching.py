@@ -14,7 +14,7 @@ from service.domain import limits, paging
 from service.domain.changes import Change, Interest
 from service.domain.paging import TokenSigner, WatchPosition
 from service.rpc import messages
-from service.rpc.outlet import ExportMessage
+from service.rpc.outlet import Sent
 from service.storage.store import Store
 
 
@@ -32,7 +32,7 @@ class Watching:
         self._bound = paging.watch_binding(selection)
         self._resumed = request.resume_token and signer.watch_position(request.resume_token, self._bound)
 
-    async def messages(self) -> AsyncGenerator[ExportMessage, None]:
+    async def messages(self) -> AsyncGenerator[Sent, None]:
         """Every message of the stream, in order; it has no end. The caller closes it (aclosing)."""
         clock = asyncio.get_running_loop().time
         # Also for who has a token: says at once when the database is away.
@@ -62,7 +62,7 @@ class Watching:
                 if awaited:
                     awaited.cancel()
 
-    def _told(self, change: Change) -> ExportMessage | None:
+    def _told(self, change: Change) -> Sent | None:
         told = ContactChange(
             kind=messages.change_kind(change.kind),
             id=change.contact_id,
@@ -78,15 +78,15 @@ class Watching:
                 told.contact.CopyFrom(messages.contact(contact))
         return self._message(WatchContactsResponse(change=told), WatchPosition(change.after), 1)
 
-    def _heartbeat(self, position: WatchPosition) -> ExportMessage:
+    def _heartbeat(self, position: WatchPosition) -> Sent:
         now = datetime.now(UTC)
         moment = now.replace(microsecond=now.microsecond // 1000 * 1000)
         beat = WatchContactsResponse(heartbeat=Heartbeat(time=messages.timestamp(moment)))
         return self._message(beat, position, 0)
 
-    def _message(self, message: WatchContactsResponse, position: WatchPosition, rows: int) -> ExportMessage:
+    def _message(self, message: WatchContactsResponse, position: WatchPosition, rows: int) -> Sent:
         message.resume_token = self._signer.sign(self._bound, position)
-        return ExportMessage(message.SerializeToString(), rows)
+        return Sent(message.SerializeToString(), rows)
 
 
 def _look_at(awaited: "asyncio.Task[Change]") -> None:

@@ -46,7 +46,7 @@ class Births:
                 return found, bool(tried) and found.id in tried
             look = True
             if key not in self._under_way:
-                contact_id = self._ids.mint(account)
+                contact_id = self.new_id(account)
                 newborn = StoredContact.born(account, contact_id, draft, fingerprint, trusted=trusted)
                 births.asked.set(contact_id)
                 tried.add(contact_id)
@@ -61,6 +61,10 @@ class Births:
                 # The winner's contact may not have reached a majority yet, or is deleted again.
                 await rounds.pause(attempt)
         raise WriteConflict
+
+    def new_id(self, account: str) -> str:
+        """An id of now."""
+        return self._ids.mint(account)
 
     async def _end_of(self, key: IdentityKey) -> None:
         birth = self._under_way[key]

@@ -1,4 +1,4 @@
-"""Single contacts: found by a key, inserted. What concurrent calls want goes to the database in batches.
+"""Single contacts: found by a key, inserted, replaced. What many want at once goes to the database together.
 
 The queries are of shapes that one index answers, over any number of accounts. What comes back is matched with
 account and key of each caller again.
@@ -9,9 +9,10 @@ from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
-from service.domain.errors import StoreTimeout, StoreUnavailable
+from service.domain.contact import Contact
+from service.domain.errors import FingerprintTaken, StoreTimeout, StoreUnavailable
 from service.storage import indexes
 from service.storage.batches import MOST_KEYS, Batches
 from service.storage.documents import Document, StoredContact
@@ -40,6 +41,7 @@ class ContactsByKey:
     ) -> None:
         most = MOST_KEYS if batching else 1
         self._collection = collection
+        self._gate = gate
         self._transcoder = transcoder
         self._milliseconds = max(1, round(gate.seconds * 1000))
         self._ids = Batches[IdKey, bytes](gate, self._by_id, most, timed=False, name="by_id")
@@ -66,11 +68,33 @@ class ContactsByKey:
         return StoredContact(found) if found else None
 
     async def insert(self, newborn: StoredContact) -> bool:
-        """False, and nothing is written, when another contact has this fingerprint and class."""
+        """False, and nothing is written, when another contact has this fingerprint and class, or this id."""
         refusal = await self._inserts.one(newborn.document)
         if refusal and refusal.code != _DUPLICATE_KEY:
             raise refusal
         return refusal is None
+
+    async def replace(self, account: str, before: Contact, after: Contact) -> StoredContact | None:
+        """The contact as it is then; None, and nothing is written, when it is no longer what it was before.
+
+        Raises FingerprintTaken, with nothing written.
+        """
+        changed = StoredContact.of(account, after)
+        expected = {
+            "_id": before.id,
+            "account": account,
+            "fingerprint": before.fingerprint,
+            "rev": before.rev,
+        }
+        document = RawBSONDocument(changed.document)
+        try:
+            result = await self._gate.run(lambda: self._collection.replace_one(expected, document))
+        except DuplicateKeyError as error:
+            taken = await self.by_identity(account, after.fingerprint, after.trusted)
+            if taken:
+                raise FingerprintTaken(taken.id) from error
+            return None
+        return changed if result.matched_count == 1 else None
 
     async def _by_id(self, keys: Sequence[IdKey]) -> Mapping[IdKey, bytes]:
         accounts = {account for account, _ in keys}

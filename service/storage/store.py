@@ -7,22 +7,17 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pymongo
-from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from service.domain import identity, ids, update
 from service.domain.contact import Contact, Draft
 from service.domain.deletion import Receipt, Rules
 from service.domain.encoding import Encoder
-from service.domain.errors import (
-    ContactNotFound,
-    FingerprintTaken,
-    WriteConflict,
-)
+from service.domain.errors import ContactNotFound, WriteConflict
 from service.domain.filters import Selection
+from service.domain.importing import Imported, Plan, Row
 from service.storage import clock, indexes, rounds, transcode
 from service.storage.births import Births
 from service.storage.by_key import ContactsByKey
@@ -31,9 +26,11 @@ from service.storage.deletion import Deletions
 from service.storage.documents import OPTIONS, Document, StoredContact
 from service.storage.finder import Finder
 from service.storage.gate import Gate
+from service.storage.imports import Imports
 from service.storage.indexes import CannotMigrate
 from service.storage.known_indexes import KnownIndexes
 from service.storage.replies import Reply
+from service.storage.revivals import Revivals
 from service.storage.scan import Part, scan
 from service.storage.sweeper import Sweeper
 from service.storage.transcode import Matches, Records, Transcoder
@@ -84,6 +81,8 @@ class Store:
         self.sweeper = Sweeper(self._deletions)
         self.changes = Changes(self._database, gate, unhurried)
         self._births = Births(self._by_key)
+        revivals = Revivals(self._database[indexes.DELETIONS], gate)
+        self._imports = Imports(self._by_key, self._births, revivals)
         self._transcoder = transcoder
         # How often EnsureContact created, and how often it found.
         self.ensures = {True: 0, False: 0}
@@ -140,11 +139,19 @@ class Store:
             after = update.applied(before, change, clock.now())
             if after is before:
                 return stored
-            changed = StoredContact.of(account, after)
-            if await self._swap(account, before, after, changed):
+            if changed := await self._by_key.replace(account, before, after):
                 return changed
             await rounds.pause(attempt)
         raise WriteConflict
+
+    async def take_in(self, account: str, row: Row, plan: Plan) -> Imported:
+        """What became of a row of an import, looked for by its id, then by its fingerprint and class.
+
+        Raises what `importing.contact_of` and `importing.met` raise, or WriteConflict when others won every
+        round or a deletion of the id is under way.
+        """
+        self._check_writable()
+        return await self._imports.take(account, row, plan)
 
     async def delete(
         self,
@@ -246,23 +253,6 @@ class Store:
         with pymongo.timeout(_GOODBYE_SECONDS):
             await self.changes.close()
             await self._client.close()
-
-    async def _swap(self, account: str, before: Contact, after: Contact, changed: StoredContact) -> bool:
-        expected = {
-            "_id": before.id,
-            "account": account,
-            "fingerprint": before.fingerprint,
-            "rev": before.rev,
-        }
-        document = RawBSONDocument(changed.document)
-        try:
-            result = await self._gate.run(lambda: self._contacts.replace_one(expected, document))
-        except DuplicateKeyError as error:
-            taken = await self._by_key.by_identity(account, after.fingerprint, after.trusted)
-            if taken:
-                raise FingerprintTaken(taken.id) from error
-            return False
-        return result.matched_count == 1
 
     async def _counts(self, selection: Selection, limit: int) -> AsyncGenerator[int, None]:
         if not selection.filter.has_texts:

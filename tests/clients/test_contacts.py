@@ -40,9 +40,13 @@ METHODS = {
 }
 
 
+# What a program loads comes from a file that it reads its own way: examples/import_file.py is the recipe.
+ON_STUBS = {"ImportContacts"}
+
+
 def test_every_rpc_has_a_method(kind: Any) -> None:
-    """A new RPC has to be added to the clients."""
-    assert {method.name for method in SERVICE.methods} == METHODS.keys()
+    """A new RPC has to be added to the clients, or named among those that are called by the stubs."""
+    assert {method.name for method in SERVICE.methods} - ON_STUBS == METHODS.keys()
     assert all(callable(getattr(kind, name)) for name in METHODS.values())
 
 

@@ -53,6 +53,7 @@ INVALID_UTF8 = {
     "CountContacts": b"\x0a\x04\x2a\x02\xc3\x28",
     "PurgeContacts": b"\x0a\x04\x2a\x02\xc3\x28",
     "WatchContacts": b"\x0a\x04\x2a\x02\xc3\x28",
+    "ImportContacts": b"\x12\x05\x22\x03\xed\xa0\x80",
 }
 
 
@@ -65,7 +66,7 @@ class BrokenStore:
     async def get(self, *_: Any) -> Any:
         raise self._error
 
-    operation_time = get
+    operation_time = take_in = get
 
     async def scan(self, *_: Any) -> AsyncIterator[Any]:
         raise self._error
@@ -74,7 +75,9 @@ class BrokenStore:
 
 async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     """How a server whose store fails with the error answers a good request."""
-    token = token_file.add(tokens, "a", ("read", "export"))
+    token = token_file.add(tokens, "a", ("read", "export", "import"))
+    fields = {"contacts": [{"name": "Ann"}]} if method == "ImportContacts" else {}
+    raw = request(method, **fields).SerializeToString()
     boundary = Boundary(
         SERVICE,
         Tokens(tokens),
@@ -97,7 +100,7 @@ async def answered(error: Exception, tokens: Path, method: str) -> Refusal:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        answer = await refusal(send(channel, method, b"", [("authorization", f"Bearer {token}")]))
+        answer = await refusal(send(channel, method, raw, [("authorization", f"Bearer {token}")]))
     await server.stop(None)
     return answer
 
@@ -131,7 +134,7 @@ async def test_unknown_fields_are_skipped(client: Client, channel: grpc.aio.Chan
     assert contact.SerializeToString(deterministic=True) in answer
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, "ImportContacts"])
 async def test_an_unexpected_failure_is_bland(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: str
 ) -> None:
@@ -252,6 +255,7 @@ SEEDED: list[tuple[str, dict[str, Any]]] = [
     ("ListContacts", {"filter": {"emails": [CANARY, ""]}}),
     ("ExportContacts", {"resume_token": CANARY}),
     ("ExportContacts", {"filter": {"fingerprints": [CANARY] * 101}}),
+    ("ImportContacts", {"contacts": [{"name": CANARY}] * 501}),
 ]
 
 

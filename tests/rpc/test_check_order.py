@@ -22,7 +22,7 @@ async def test_who_calls_comes_before_what_they_send(
     channel: grpc.aio.Channel, any_token: str, tokens: Path, account: str, method: str
 ) -> None:
     """Credential, account and scope are checked before a byte of the request is parsed."""
-    bare = token_file.add(tokens, ANY_ACCOUNT, ("import",))
+    bare = token_file.add(tokens, ANY_ACCOUNT, ("trust",))
     for metadata, reason in [
         ([], "CREDENTIALS_MISSING"),
         ([("x-account-id", "no account")], "CREDENTIALS_MISSING"),

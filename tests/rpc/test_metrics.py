@@ -100,7 +100,8 @@ async def test_every_rpc_and_code_is_there_before_it_is_seen(watched: Watched) -
     """A rate over a series that begins with its first error would not see that error."""
     now = await samples(watched.server.telemetry.ops_address)
     for method in SERVICE.methods:
-        kind = "server_stream" if method.server_streaming else "unary"
+        kinds = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
+        kind = kinds[method.client_streaming, method.server_streaming]
         for code in CODES.values():
             assert now.of("grpc_server_handled_total", method.name, SERVICE.full_name, kind, code) >= 0
 

@@ -10,7 +10,7 @@ import pytest
 from service.rpc import auth, token_file
 from service.rpc.auth import SCOPES
 from service.rpc.server import SERVICE
-from tests.client import Client
+from tests.client import Client, request
 
 METHODS = [method.name for method in SERVICE.methods]
 # As the contract has it; the requests are good ones, the id stands for a contact of the account.
@@ -28,6 +28,7 @@ NEEDED: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "CountContacts": ("read", lambda _: {}),
     "PurgeContacts": ("delete", lambda _: {"filter": {"trusted": False}, "force": True}),
     "WatchContacts": ("export", lambda _: {}),
+    "ImportContacts": ("import", lambda _: {"contacts": [{"name": "Bob"}]}),
 }
 
 ClientWith = Callable[..., Client]
@@ -40,8 +41,9 @@ def client_with(channel: grpc.aio.Channel, tokens: Path, account: str) -> Client
 
 
 async def succeeds(client: Client, method: str, fields: dict[str, Any]) -> None:
-    if method == "ExportContacts":
-        assert [message async for message in client.export(**fields)]
+    if method in {"ExportContacts", "ImportContacts"}:
+        call = client.unary(method)(request(method, **fields), metadata=client.metadata)
+        assert [message async for message in call]
     elif method == "WatchContacts":
         async with client.watch(**fields) as watch:
             assert await watch.read()

@@ -246,6 +246,17 @@ async def token_of(client: Client) -> str:
         return str((await watch.read()).resume_token)
 
 
+async def import_meets_nobody(owner: Client, stranger: Client) -> None:
+    """An export of the other account is refused row by row; without ids its people are others."""
+    theirs = await owner.create(**SHARED)
+    refused, mine = await stranger.load(
+        [theirs, SHARED | {"trusted": True}], conflict="IMPORT_CONFLICT_MERGE"
+    )
+    assert ItemEnd.of(refused.error) == FOREIGN
+    assert mine.result == pb.IMPORT_RESULT_CREATED
+    assert await owner.list() == ([theirs], "")
+
+
 CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "CreateContact": create_meets_nobody,
     "EnsureContact": ensure_meets_nobody,
@@ -260,13 +271,14 @@ CASES: dict[str, Callable[[Client, Client], Awaitable[None]]] = {
     "CountContacts": count_counts_only_own,
     "PurgeContacts": purge_takes_only_own,
     "WatchContacts": watch_shows_only_own,
+    "ImportContacts": import_meets_nobody,
 }
 
 
 def test_every_rpc_has_its_cases() -> None:
     """An RPC of the descriptor without a case, or one that takes an id without a foreign one, fails here."""
     assert CASES.keys() == set(METHODS)
-    in_items = {name for name in METHODS if name.startswith("Batch")}
+    in_items = {name for name in METHODS if name.startswith("Batch")} | {"ImportContacts"}
     assert set(BY_ID) == set(METHODS) - {"CreateContact", "EnsureContact"} - in_items
 
 
@@ -276,7 +288,7 @@ async def test_an_rpc_stays_in_its_account(client: Client, stranger: Client, met
     await CASES[method](client, stranger)
 
 
-@pytest.mark.parametrize("method", ["BatchGetContacts", "BatchDeleteContacts"])
+@pytest.mark.parametrize("method", ["BatchGetContacts", "BatchDeleteContacts", "ImportContacts"])
 async def test_a_foreign_id_of_a_batch_tells_nothing(
     client: Client, watched: tuple[Client, Commands], method: str
 ) -> None:
@@ -285,7 +297,10 @@ async def test_a_foreign_id_of_a_batch_tells_nothing(
     there, gone = await client.create(**SHARED), await client.create()
     await client.call("DeleteContact", id=gone.id)
     commands.seen.clear()
-    answer = await stranger.call(method, ids=[there.id, gone.id, there.id[:-4] + "ZZZZ"])
+    foreign = [there.id, gone.id, there.id[:-4] + "ZZZZ"]
+    rows = [SHARED | {"id": each, "trusted": True} for each in foreign]
+    fields = {"contacts": rows} if method == "ImportContacts" else {"ids": foreign}
+    answer = await stranger.call(method, **fields)
     assert [ItemEnd.of(outcome.error) for outcome in answer.outcomes] == [FOREIGN] * 3
     assert {*commands.names} <= {"ping"}
     assert await client.list() == ([there], "")

@@ -35,6 +35,7 @@ GOOD: dict[str, Callable[[str], dict[str, Any]]] = {
     "CountContacts": lambda _: {},
     "PurgeContacts": lambda _: {"filter": {"trusted": True}, "force": True},
     "WatchContacts": lambda _: {},
+    "ImportContacts": lambda _: {"contacts": [{"name": "Ann"}]},
 }
 
 

@@ -87,7 +87,7 @@ type Contact struct {
 	// Names the contact for ever: `ct_`, 12 characters that stand for the account, and a ULID of 26 characters,
 	// in upper-case Crockford base32, compared byte by byte. The order of an account's ids is the order of
 	// creation. Written by the server: ignored when a contact is created; in UpdateContact it names the contact
-	// to change.
+	// to change. ImportContacts keeps the id of a row.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The stable identity by which the caller knows the person, such as the subject of a sign-in. Supplied when
 	// the contact is created, it makes the contact trusted and needs the scope `trust`. Absent, the server
@@ -99,7 +99,7 @@ type Contact struct {
 	// The class of the identity, fixed at birth: true when a caller supplied the fingerprint, false when the
 	// server made it. The classes never convert; the same fingerprint text, once trusted and once untrusted, is
 	// two contacts. Written by the server: ignored when sent, and refused with TRUST_IMMUTABLE when an update
-	// mask names it.
+	// mask names it. ImportContacts takes it from the row.
 	Trusted bool `protobuf:"varint,3,opt,name=trusted,proto3" json:"trusted,omitempty"`
 	// What the person is called. At most 256 characters.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
@@ -127,8 +127,10 @@ type Contact struct {
 	// with what was sent. Years 1 to 9999, cut to milliseconds: what is stored is what is returned.
 	VerifiedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"`
 	// When the contact was created, in milliseconds: the time in `id`. Written by the server, ignored if sent.
+	// ImportContacts gives a row without an id one of this time.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// When a write last changed something, in milliseconds. Written by the server, ignored if sent.
+	// When a write last changed something, in milliseconds. Written by the server, ignored if sent; ImportContacts
+	// keeps that of a row whose contact it creates.
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	// The version of the contact, opaque: it changes with every write that changes something. Written by the
 	// server. Sent with UpdateContact or DeleteContact, it must be the current one, else nothing is written and

@@ -191,6 +191,125 @@ func (ChangeKind) EnumDescriptor() ([]byte, []int) {
 	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{2}
 }
 
+// What an import does with a row whose contact exists.
+type ImportConflict int32
+
+const (
+	// IMPORT_CONFLICT_SKIP.
+	ImportConflict_IMPORT_CONFLICT_UNSPECIFIED ImportConflict = 0
+	// Leave the contact as it is: the outcome is FOUND.
+	ImportConflict_IMPORT_CONFLICT_SKIP ImportConflict = 1
+	// Change it by the populated fields of the row, metadata merged: the outcome is UPDATED, or FOUND when nothing
+	// changed. The fingerprint stays; `created_at` and `updated_at` of the row are ignored.
+	ImportConflict_IMPORT_CONFLICT_MERGE ImportConflict = 2
+	// Leave it: the outcome is REJECTED with FINGERPRINT_TAKEN, which names the contact in `existing_id`.
+	ImportConflict_IMPORT_CONFLICT_FAIL ImportConflict = 3
+)
+
+// Enum value maps for ImportConflict.
+var (
+	ImportConflict_name = map[int32]string{
+		0: "IMPORT_CONFLICT_UNSPECIFIED",
+		1: "IMPORT_CONFLICT_SKIP",
+		2: "IMPORT_CONFLICT_MERGE",
+		3: "IMPORT_CONFLICT_FAIL",
+	}
+	ImportConflict_value = map[string]int32{
+		"IMPORT_CONFLICT_UNSPECIFIED": 0,
+		"IMPORT_CONFLICT_SKIP":        1,
+		"IMPORT_CONFLICT_MERGE":       2,
+		"IMPORT_CONFLICT_FAIL":        3,
+	}
+)
+
+func (x ImportConflict) Enum() *ImportConflict {
+	p := new(ImportConflict)
+	*p = x
+	return p
+}
+
+func (x ImportConflict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportConflict) Descriptor() protoreflect.EnumDescriptor {
+	return file_contactservice_v1_contact_service_proto_enumTypes[3].Descriptor()
+}
+
+func (ImportConflict) Type() protoreflect.EnumType {
+	return &file_contactservice_v1_contact_service_proto_enumTypes[3]
+}
+
+func (x ImportConflict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportConflict.Descriptor instead.
+func (ImportConflict) EnumDescriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{3}
+}
+
+// What became of a row.
+type ImportResult int32
+
+const (
+	// Never sent.
+	ImportResult_IMPORT_RESULT_UNSPECIFIED ImportResult = 0
+	// Its contact was created.
+	ImportResult_IMPORT_RESULT_CREATED ImportResult = 1
+	// Its contact existed and was left as it is.
+	ImportResult_IMPORT_RESULT_FOUND ImportResult = 2
+	// Its contact existed and was changed.
+	ImportResult_IMPORT_RESULT_UPDATED ImportResult = 3
+	// The row was refused, and nothing was written; after STORE_TIMEOUT or STORE_UNAVAILABLE it may have been.
+	ImportResult_IMPORT_RESULT_REJECTED ImportResult = 4
+)
+
+// Enum value maps for ImportResult.
+var (
+	ImportResult_name = map[int32]string{
+		0: "IMPORT_RESULT_UNSPECIFIED",
+		1: "IMPORT_RESULT_CREATED",
+		2: "IMPORT_RESULT_FOUND",
+		3: "IMPORT_RESULT_UPDATED",
+		4: "IMPORT_RESULT_REJECTED",
+	}
+	ImportResult_value = map[string]int32{
+		"IMPORT_RESULT_UNSPECIFIED": 0,
+		"IMPORT_RESULT_CREATED":     1,
+		"IMPORT_RESULT_FOUND":       2,
+		"IMPORT_RESULT_UPDATED":     3,
+		"IMPORT_RESULT_REJECTED":    4,
+	}
+)
+
+func (x ImportResult) Enum() *ImportResult {
+	p := new(ImportResult)
+	*p = x
+	return p
+}
+
+func (x ImportResult) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportResult) Descriptor() protoreflect.EnumDescriptor {
+	return file_contactservice_v1_contact_service_proto_enumTypes[4].Descriptor()
+}
+
+func (ImportResult) Type() protoreflect.EnumType {
+	return &file_contactservice_v1_contact_service_proto_enumTypes[4]
+}
+
+func (x ImportResult) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportResult.Descriptor instead.
+func (ImportResult) EnumDescriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{4}
+}
+
 // What CreateContact is asked for.
 type CreateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2266,6 +2385,235 @@ func (*WatchContactsResponse_Change) isWatchContactsResponse_Event() {}
 
 func (*WatchContactsResponse_Heartbeat) isWatchContactsResponse_Event() {}
 
+// How an import works.
+type ImportOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to do with rows whose contacts exist. Absent: SKIP.
+	Conflict ImportConflict `protobuf:"varint,1,opt,name=conflict,proto3,enum=contactservice.v1.ImportConflict" json:"conflict,omitempty"`
+	// True: check every row and write nothing. The outcomes say what would have become of each row alone.
+	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportOptions) Reset() {
+	*x = ImportOptions{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportOptions) ProtoMessage() {}
+
+func (x *ImportOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
+func (*ImportOptions) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ImportOptions) GetConflict() ImportConflict {
+	if x != nil {
+		return x.Conflict
+	}
+	return ImportConflict_IMPORT_CONFLICT_UNSPECIFIED
+}
+
+func (x *ImportOptions) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// What a client sends to ImportContacts: one batch.
+type ImportContactsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to import. Only in the first message; absent: the defaults.
+	Options *ImportOptions `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
+	// The rows, at most 500, each as ExportContacts writes them. None: the message has no answer.
+	Contacts      []*Contact `protobuf:"bytes,2,rep,name=contacts,proto3" json:"contacts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportContactsRequest) Reset() {
+	*x = ImportContactsRequest{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportContactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportContactsRequest) ProtoMessage() {}
+
+func (x *ImportContactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportContactsRequest.ProtoReflect.Descriptor instead.
+func (*ImportContactsRequest) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ImportContactsRequest) GetOptions() *ImportOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ImportContactsRequest) GetContacts() []*Contact {
+	if x != nil {
+		return x.Contacts
+	}
+	return nil
+}
+
+// The outcome of one row.
+type ImportOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the row in the stream, from 0.
+	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
+	// What became of it.
+	Result ImportResult `protobuf:"varint,2,opt,name=result,proto3,enum=contactservice.v1.ImportResult" json:"result,omitempty"`
+	// Id of its contact. Empty when the row was refused, or when its contact would get an id with `validate_only`.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Why it was refused. Absent otherwise.
+	Error         *ItemError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportOutcome) Reset() {
+	*x = ImportOutcome{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportOutcome) ProtoMessage() {}
+
+func (x *ImportOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportOutcome.ProtoReflect.Descriptor instead.
+func (*ImportOutcome) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ImportOutcome) GetRow() int64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *ImportOutcome) GetResult() ImportResult {
+	if x != nil {
+		return x.Result
+	}
+	return ImportResult_IMPORT_RESULT_UNSPECIFIED
+}
+
+func (x *ImportOutcome) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImportOutcome) GetError() *ItemError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// What ImportContacts answers to one batch.
+type ImportContactsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each row, in order.
+	Outcomes      []*ImportOutcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportContactsResponse) Reset() {
+	*x = ImportContactsResponse{}
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportContactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportContactsResponse) ProtoMessage() {}
+
+func (x *ImportContactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_contactservice_v1_contact_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportContactsResponse.ProtoReflect.Descriptor instead.
+func (*ImportContactsResponse) Descriptor() ([]byte, []int) {
+	return file_contactservice_v1_contact_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImportContactsResponse) GetOutcomes() []*ImportOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
 var File_contactservice_v1_contact_service_proto protoreflect.FileDescriptor
 
 const file_contactservice_v1_contact_service_proto_rawDesc = "" +
@@ -2396,7 +2744,20 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\x06change\x18\x01 \x01(\v2 .contactservice.v1.ContactChangeH\x00R\x06change\x12<\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1c.contactservice.v1.HeartbeatH\x00R\theartbeat\x12!\n" +
 	"\fresume_token\x18\x03 \x01(\tR\vresumeTokenB\a\n" +
-	"\x05event*a\n" +
+	"\x05event\"s\n" +
+	"\rImportOptions\x12=\n" +
+	"\bconflict\x18\x01 \x01(\x0e2!.contactservice.v1.ImportConflictR\bconflict\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"\x8b\x01\n" +
+	"\x15ImportContactsRequest\x12:\n" +
+	"\aoptions\x18\x01 \x01(\v2 .contactservice.v1.ImportOptionsR\aoptions\x126\n" +
+	"\bcontacts\x18\x02 \x03(\v2\x1a.contactservice.v1.ContactR\bcontacts\"\x9e\x01\n" +
+	"\rImportOutcome\x12\x10\n" +
+	"\x03row\x18\x01 \x01(\x03R\x03row\x127\n" +
+	"\x06result\x18\x02 \x01(\x0e2\x1f.contactservice.v1.ImportResultR\x06result\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x122\n" +
+	"\x05error\x18\x04 \x01(\v2\x1c.contactservice.v1.ItemErrorR\x05error\"V\n" +
+	"\x16ImportContactsResponse\x12<\n" +
+	"\boutcomes\x18\x01 \x03(\v2 .contactservice.v1.ImportOutcomeR\boutcomes*a\n" +
 	"\fMetadataMode\x12\x1d\n" +
 	"\x19METADATA_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13METADATA_MODE_MERGE\x10\x01\x12\x19\n" +
@@ -2412,8 +2773,18 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CHANGE_KIND_CREATED\x10\x01\x12\x17\n" +
 	"\x13CHANGE_KIND_UPDATED\x10\x02\x12\x17\n" +
-	"\x13CHANGE_KIND_DELETED\x10\x032\xcc\n" +
-	"\n" +
+	"\x13CHANGE_KIND_DELETED\x10\x03*\x80\x01\n" +
+	"\x0eImportConflict\x12\x1f\n" +
+	"\x1bIMPORT_CONFLICT_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14IMPORT_CONFLICT_SKIP\x10\x01\x12\x19\n" +
+	"\x15IMPORT_CONFLICT_MERGE\x10\x02\x12\x18\n" +
+	"\x14IMPORT_CONFLICT_FAIL\x10\x03*\x98\x01\n" +
+	"\fImportResult\x12\x1d\n" +
+	"\x19IMPORT_RESULT_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15IMPORT_RESULT_CREATED\x10\x01\x12\x17\n" +
+	"\x13IMPORT_RESULT_FOUND\x10\x02\x12\x19\n" +
+	"\x15IMPORT_RESULT_UPDATED\x10\x03\x12\x1a\n" +
+	"\x16IMPORT_RESULT_REJECTED\x10\x042\xb7\v\n" +
 	"\x0eContactService\x12b\n" +
 	"\rCreateContact\x12'.contactservice.v1.CreateContactRequest\x1a(.contactservice.v1.CreateContactResponse\x12b\n" +
 	"\rEnsureContact\x12'.contactservice.v1.EnsureContactRequest\x1a(.contactservice.v1.EnsureContactResponse\x12Y\n" +
@@ -2428,7 +2799,8 @@ const file_contactservice_v1_contact_service_proto_rawDesc = "" +
 	"\x13BatchDeleteContacts\x12-.contactservice.v1.BatchDeleteContactsRequest\x1a..contactservice.v1.BatchDeleteContactsResponse\x12b\n" +
 	"\rCountContacts\x12'.contactservice.v1.CountContactsRequest\x1a(.contactservice.v1.CountContactsResponse\x12b\n" +
 	"\rPurgeContacts\x12'.contactservice.v1.PurgeContactsRequest\x1a(.contactservice.v1.PurgeContactsResponse\x12d\n" +
-	"\rWatchContacts\x12'.contactservice.v1.WatchContactsRequest\x1a(.contactservice.v1.WatchContactsResponse0\x01b\x06proto3"
+	"\rWatchContacts\x12'.contactservice.v1.WatchContactsRequest\x1a(.contactservice.v1.WatchContactsResponse0\x01\x12i\n" +
+	"\x0eImportContacts\x12(.contactservice.v1.ImportContactsRequest\x1a).contactservice.v1.ImportContactsResponse(\x010\x01b\x06proto3"
 
 var (
 	file_contactservice_v1_contact_service_proto_rawDescOnce sync.Once
@@ -2442,132 +2814,146 @@ func file_contactservice_v1_contact_service_proto_rawDescGZIP() []byte {
 	return file_contactservice_v1_contact_service_proto_rawDescData
 }
 
-var file_contactservice_v1_contact_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_contactservice_v1_contact_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_contactservice_v1_contact_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_contactservice_v1_contact_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_contactservice_v1_contact_service_proto_goTypes = []any{
 	(MetadataMode)(0),                   // 0: contactservice.v1.MetadataMode
 	(PurgeState)(0),                     // 1: contactservice.v1.PurgeState
 	(ChangeKind)(0),                     // 2: contactservice.v1.ChangeKind
-	(*CreateContactRequest)(nil),        // 3: contactservice.v1.CreateContactRequest
-	(*CreateContactResponse)(nil),       // 4: contactservice.v1.CreateContactResponse
-	(*EnsureContactRequest)(nil),        // 5: contactservice.v1.EnsureContactRequest
-	(*EnsureContactResponse)(nil),       // 6: contactservice.v1.EnsureContactResponse
-	(*GetContactRequest)(nil),           // 7: contactservice.v1.GetContactRequest
-	(*GetContactResponse)(nil),          // 8: contactservice.v1.GetContactResponse
-	(*UpdateContactRequest)(nil),        // 9: contactservice.v1.UpdateContactRequest
-	(*UpdateContactResponse)(nil),       // 10: contactservice.v1.UpdateContactResponse
-	(*DeleteContactRequest)(nil),        // 11: contactservice.v1.DeleteContactRequest
-	(*DeleteContactResponse)(nil),       // 12: contactservice.v1.DeleteContactResponse
-	(*ListContactsRequest)(nil),         // 13: contactservice.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),        // 14: contactservice.v1.ListContactsResponse
-	(*ExportContactsRequest)(nil),       // 15: contactservice.v1.ExportContactsRequest
-	(*ExportContactsResponse)(nil),      // 16: contactservice.v1.ExportContactsResponse
-	(*ItemError)(nil),                   // 17: contactservice.v1.ItemError
-	(*BatchGetContactsRequest)(nil),     // 18: contactservice.v1.BatchGetContactsRequest
-	(*BatchGetContactsResponse)(nil),    // 19: contactservice.v1.BatchGetContactsResponse
-	(*GetOutcome)(nil),                  // 20: contactservice.v1.GetOutcome
-	(*BatchEnsureContactsRequest)(nil),  // 21: contactservice.v1.BatchEnsureContactsRequest
-	(*BatchEnsureContactsResponse)(nil), // 22: contactservice.v1.BatchEnsureContactsResponse
-	(*EnsureOutcome)(nil),               // 23: contactservice.v1.EnsureOutcome
-	(*BatchDeleteContactsRequest)(nil),  // 24: contactservice.v1.BatchDeleteContactsRequest
-	(*BatchDeleteContactsResponse)(nil), // 25: contactservice.v1.BatchDeleteContactsResponse
-	(*DeleteOutcome)(nil),               // 26: contactservice.v1.DeleteOutcome
-	(*CountContactsRequest)(nil),        // 27: contactservice.v1.CountContactsRequest
-	(*CountContactsResponse)(nil),       // 28: contactservice.v1.CountContactsResponse
-	(*PurgeContactsRequest)(nil),        // 29: contactservice.v1.PurgeContactsRequest
-	(*PurgeContactsResponse)(nil),       // 30: contactservice.v1.PurgeContactsResponse
-	(*ContactChange)(nil),               // 31: contactservice.v1.ContactChange
-	(*Heartbeat)(nil),                   // 32: contactservice.v1.Heartbeat
-	(*WatchContactsRequest)(nil),        // 33: contactservice.v1.WatchContactsRequest
-	(*WatchContactsResponse)(nil),       // 34: contactservice.v1.WatchContactsResponse
-	nil,                                 // 35: contactservice.v1.ItemError.MetadataEntry
-	(*Contact)(nil),                     // 36: contactservice.v1.Contact
-	(*fieldmaskpb.FieldMask)(nil),       // 37: google.protobuf.FieldMask
-	(*DeletionReceipt)(nil),             // 38: contactservice.v1.DeletionReceipt
-	(*ContactFilter)(nil),               // 39: contactservice.v1.ContactFilter
-	(ContactOrder)(0),                   // 40: contactservice.v1.ContactOrder
-	(ExportFormat)(0),                   // 41: contactservice.v1.ExportFormat
-	(*CsvOptions)(nil),                  // 42: contactservice.v1.CsvOptions
-	(*ExportHeader)(nil),                // 43: contactservice.v1.ExportHeader
-	(*ContactList)(nil),                 // 44: contactservice.v1.ContactList
-	(*ExportSummary)(nil),               // 45: contactservice.v1.ExportSummary
-	(ErrorReason)(0),                    // 46: contactservice.v1.ErrorReason
-	(*timestamppb.Timestamp)(nil),       // 47: google.protobuf.Timestamp
+	(ImportConflict)(0),                 // 3: contactservice.v1.ImportConflict
+	(ImportResult)(0),                   // 4: contactservice.v1.ImportResult
+	(*CreateContactRequest)(nil),        // 5: contactservice.v1.CreateContactRequest
+	(*CreateContactResponse)(nil),       // 6: contactservice.v1.CreateContactResponse
+	(*EnsureContactRequest)(nil),        // 7: contactservice.v1.EnsureContactRequest
+	(*EnsureContactResponse)(nil),       // 8: contactservice.v1.EnsureContactResponse
+	(*GetContactRequest)(nil),           // 9: contactservice.v1.GetContactRequest
+	(*GetContactResponse)(nil),          // 10: contactservice.v1.GetContactResponse
+	(*UpdateContactRequest)(nil),        // 11: contactservice.v1.UpdateContactRequest
+	(*UpdateContactResponse)(nil),       // 12: contactservice.v1.UpdateContactResponse
+	(*DeleteContactRequest)(nil),        // 13: contactservice.v1.DeleteContactRequest
+	(*DeleteContactResponse)(nil),       // 14: contactservice.v1.DeleteContactResponse
+	(*ListContactsRequest)(nil),         // 15: contactservice.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),        // 16: contactservice.v1.ListContactsResponse
+	(*ExportContactsRequest)(nil),       // 17: contactservice.v1.ExportContactsRequest
+	(*ExportContactsResponse)(nil),      // 18: contactservice.v1.ExportContactsResponse
+	(*ItemError)(nil),                   // 19: contactservice.v1.ItemError
+	(*BatchGetContactsRequest)(nil),     // 20: contactservice.v1.BatchGetContactsRequest
+	(*BatchGetContactsResponse)(nil),    // 21: contactservice.v1.BatchGetContactsResponse
+	(*GetOutcome)(nil),                  // 22: contactservice.v1.GetOutcome
+	(*BatchEnsureContactsRequest)(nil),  // 23: contactservice.v1.BatchEnsureContactsRequest
+	(*BatchEnsureContactsResponse)(nil), // 24: contactservice.v1.BatchEnsureContactsResponse
+	(*EnsureOutcome)(nil),               // 25: contactservice.v1.EnsureOutcome
+	(*BatchDeleteContactsRequest)(nil),  // 26: contactservice.v1.BatchDeleteContactsRequest
+	(*BatchDeleteContactsResponse)(nil), // 27: contactservice.v1.BatchDeleteContactsResponse
+	(*DeleteOutcome)(nil),               // 28: contactservice.v1.DeleteOutcome
+	(*CountContactsRequest)(nil),        // 29: contactservice.v1.CountContactsRequest
+	(*CountContactsResponse)(nil),       // 30: contactservice.v1.CountContactsResponse
+	(*PurgeContactsRequest)(nil),        // 31: contactservice.v1.PurgeContactsRequest
+	(*PurgeContactsResponse)(nil),       // 32: contactservice.v1.PurgeContactsResponse
+	(*ContactChange)(nil),               // 33: contactservice.v1.ContactChange
+	(*Heartbeat)(nil),                   // 34: contactservice.v1.Heartbeat
+	(*WatchContactsRequest)(nil),        // 35: contactservice.v1.WatchContactsRequest
+	(*WatchContactsResponse)(nil),       // 36: contactservice.v1.WatchContactsResponse
+	(*ImportOptions)(nil),               // 37: contactservice.v1.ImportOptions
+	(*ImportContactsRequest)(nil),       // 38: contactservice.v1.ImportContactsRequest
+	(*ImportOutcome)(nil),               // 39: contactservice.v1.ImportOutcome
+	(*ImportContactsResponse)(nil),      // 40: contactservice.v1.ImportContactsResponse
+	nil,                                 // 41: contactservice.v1.ItemError.MetadataEntry
+	(*Contact)(nil),                     // 42: contactservice.v1.Contact
+	(*fieldmaskpb.FieldMask)(nil),       // 43: google.protobuf.FieldMask
+	(*DeletionReceipt)(nil),             // 44: contactservice.v1.DeletionReceipt
+	(*ContactFilter)(nil),               // 45: contactservice.v1.ContactFilter
+	(ContactOrder)(0),                   // 46: contactservice.v1.ContactOrder
+	(ExportFormat)(0),                   // 47: contactservice.v1.ExportFormat
+	(*CsvOptions)(nil),                  // 48: contactservice.v1.CsvOptions
+	(*ExportHeader)(nil),                // 49: contactservice.v1.ExportHeader
+	(*ContactList)(nil),                 // 50: contactservice.v1.ContactList
+	(*ExportSummary)(nil),               // 51: contactservice.v1.ExportSummary
+	(ErrorReason)(0),                    // 52: contactservice.v1.ErrorReason
+	(*timestamppb.Timestamp)(nil),       // 53: google.protobuf.Timestamp
 }
 var file_contactservice_v1_contact_service_proto_depIdxs = []int32{
-	36, // 0: contactservice.v1.CreateContactRequest.contact:type_name -> contactservice.v1.Contact
-	36, // 1: contactservice.v1.CreateContactResponse.contact:type_name -> contactservice.v1.Contact
-	36, // 2: contactservice.v1.EnsureContactRequest.contact:type_name -> contactservice.v1.Contact
-	36, // 3: contactservice.v1.EnsureContactResponse.contact:type_name -> contactservice.v1.Contact
-	36, // 4: contactservice.v1.GetContactResponse.contact:type_name -> contactservice.v1.Contact
-	36, // 5: contactservice.v1.UpdateContactRequest.contact:type_name -> contactservice.v1.Contact
-	37, // 6: contactservice.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
+	42, // 0: contactservice.v1.CreateContactRequest.contact:type_name -> contactservice.v1.Contact
+	42, // 1: contactservice.v1.CreateContactResponse.contact:type_name -> contactservice.v1.Contact
+	42, // 2: contactservice.v1.EnsureContactRequest.contact:type_name -> contactservice.v1.Contact
+	42, // 3: contactservice.v1.EnsureContactResponse.contact:type_name -> contactservice.v1.Contact
+	42, // 4: contactservice.v1.GetContactResponse.contact:type_name -> contactservice.v1.Contact
+	42, // 5: contactservice.v1.UpdateContactRequest.contact:type_name -> contactservice.v1.Contact
+	43, // 6: contactservice.v1.UpdateContactRequest.update_mask:type_name -> google.protobuf.FieldMask
 	0,  // 7: contactservice.v1.UpdateContactRequest.metadata_mode:type_name -> contactservice.v1.MetadataMode
-	36, // 8: contactservice.v1.UpdateContactResponse.contact:type_name -> contactservice.v1.Contact
-	38, // 9: contactservice.v1.DeleteContactResponse.receipt:type_name -> contactservice.v1.DeletionReceipt
-	39, // 10: contactservice.v1.ListContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	40, // 11: contactservice.v1.ListContactsRequest.order:type_name -> contactservice.v1.ContactOrder
-	36, // 12: contactservice.v1.ListContactsResponse.contacts:type_name -> contactservice.v1.Contact
-	39, // 13: contactservice.v1.ExportContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	40, // 14: contactservice.v1.ExportContactsRequest.order:type_name -> contactservice.v1.ContactOrder
-	41, // 15: contactservice.v1.ExportContactsRequest.format:type_name -> contactservice.v1.ExportFormat
-	42, // 16: contactservice.v1.ExportContactsRequest.csv:type_name -> contactservice.v1.CsvOptions
-	43, // 17: contactservice.v1.ExportContactsResponse.header:type_name -> contactservice.v1.ExportHeader
-	44, // 18: contactservice.v1.ExportContactsResponse.contacts:type_name -> contactservice.v1.ContactList
-	45, // 19: contactservice.v1.ExportContactsResponse.summary:type_name -> contactservice.v1.ExportSummary
-	46, // 20: contactservice.v1.ItemError.reason:type_name -> contactservice.v1.ErrorReason
-	35, // 21: contactservice.v1.ItemError.metadata:type_name -> contactservice.v1.ItemError.MetadataEntry
-	20, // 22: contactservice.v1.BatchGetContactsResponse.outcomes:type_name -> contactservice.v1.GetOutcome
-	36, // 23: contactservice.v1.GetOutcome.contact:type_name -> contactservice.v1.Contact
-	17, // 24: contactservice.v1.GetOutcome.error:type_name -> contactservice.v1.ItemError
-	36, // 25: contactservice.v1.BatchEnsureContactsRequest.contacts:type_name -> contactservice.v1.Contact
-	23, // 26: contactservice.v1.BatchEnsureContactsResponse.outcomes:type_name -> contactservice.v1.EnsureOutcome
-	36, // 27: contactservice.v1.EnsureOutcome.contact:type_name -> contactservice.v1.Contact
-	17, // 28: contactservice.v1.EnsureOutcome.error:type_name -> contactservice.v1.ItemError
-	26, // 29: contactservice.v1.BatchDeleteContactsResponse.outcomes:type_name -> contactservice.v1.DeleteOutcome
-	38, // 30: contactservice.v1.DeleteOutcome.receipt:type_name -> contactservice.v1.DeletionReceipt
-	17, // 31: contactservice.v1.DeleteOutcome.error:type_name -> contactservice.v1.ItemError
-	39, // 32: contactservice.v1.CountContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	39, // 33: contactservice.v1.PurgeContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	42, // 8: contactservice.v1.UpdateContactResponse.contact:type_name -> contactservice.v1.Contact
+	44, // 9: contactservice.v1.DeleteContactResponse.receipt:type_name -> contactservice.v1.DeletionReceipt
+	45, // 10: contactservice.v1.ListContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	46, // 11: contactservice.v1.ListContactsRequest.order:type_name -> contactservice.v1.ContactOrder
+	42, // 12: contactservice.v1.ListContactsResponse.contacts:type_name -> contactservice.v1.Contact
+	45, // 13: contactservice.v1.ExportContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	46, // 14: contactservice.v1.ExportContactsRequest.order:type_name -> contactservice.v1.ContactOrder
+	47, // 15: contactservice.v1.ExportContactsRequest.format:type_name -> contactservice.v1.ExportFormat
+	48, // 16: contactservice.v1.ExportContactsRequest.csv:type_name -> contactservice.v1.CsvOptions
+	49, // 17: contactservice.v1.ExportContactsResponse.header:type_name -> contactservice.v1.ExportHeader
+	50, // 18: contactservice.v1.ExportContactsResponse.contacts:type_name -> contactservice.v1.ContactList
+	51, // 19: contactservice.v1.ExportContactsResponse.summary:type_name -> contactservice.v1.ExportSummary
+	52, // 20: contactservice.v1.ItemError.reason:type_name -> contactservice.v1.ErrorReason
+	41, // 21: contactservice.v1.ItemError.metadata:type_name -> contactservice.v1.ItemError.MetadataEntry
+	22, // 22: contactservice.v1.BatchGetContactsResponse.outcomes:type_name -> contactservice.v1.GetOutcome
+	42, // 23: contactservice.v1.GetOutcome.contact:type_name -> contactservice.v1.Contact
+	19, // 24: contactservice.v1.GetOutcome.error:type_name -> contactservice.v1.ItemError
+	42, // 25: contactservice.v1.BatchEnsureContactsRequest.contacts:type_name -> contactservice.v1.Contact
+	25, // 26: contactservice.v1.BatchEnsureContactsResponse.outcomes:type_name -> contactservice.v1.EnsureOutcome
+	42, // 27: contactservice.v1.EnsureOutcome.contact:type_name -> contactservice.v1.Contact
+	19, // 28: contactservice.v1.EnsureOutcome.error:type_name -> contactservice.v1.ItemError
+	28, // 29: contactservice.v1.BatchDeleteContactsResponse.outcomes:type_name -> contactservice.v1.DeleteOutcome
+	44, // 30: contactservice.v1.DeleteOutcome.receipt:type_name -> contactservice.v1.DeletionReceipt
+	19, // 31: contactservice.v1.DeleteOutcome.error:type_name -> contactservice.v1.ItemError
+	45, // 32: contactservice.v1.CountContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	45, // 33: contactservice.v1.PurgeContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
 	1,  // 34: contactservice.v1.PurgeContactsResponse.state:type_name -> contactservice.v1.PurgeState
 	2,  // 35: contactservice.v1.ContactChange.kind:type_name -> contactservice.v1.ChangeKind
-	36, // 36: contactservice.v1.ContactChange.contact:type_name -> contactservice.v1.Contact
-	47, // 37: contactservice.v1.ContactChange.change_time:type_name -> google.protobuf.Timestamp
-	47, // 38: contactservice.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	39, // 39: contactservice.v1.WatchContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
-	31, // 40: contactservice.v1.WatchContactsResponse.change:type_name -> contactservice.v1.ContactChange
-	32, // 41: contactservice.v1.WatchContactsResponse.heartbeat:type_name -> contactservice.v1.Heartbeat
-	3,  // 42: contactservice.v1.ContactService.CreateContact:input_type -> contactservice.v1.CreateContactRequest
-	5,  // 43: contactservice.v1.ContactService.EnsureContact:input_type -> contactservice.v1.EnsureContactRequest
-	7,  // 44: contactservice.v1.ContactService.GetContact:input_type -> contactservice.v1.GetContactRequest
-	9,  // 45: contactservice.v1.ContactService.UpdateContact:input_type -> contactservice.v1.UpdateContactRequest
-	11, // 46: contactservice.v1.ContactService.DeleteContact:input_type -> contactservice.v1.DeleteContactRequest
-	13, // 47: contactservice.v1.ContactService.ListContacts:input_type -> contactservice.v1.ListContactsRequest
-	15, // 48: contactservice.v1.ContactService.ExportContacts:input_type -> contactservice.v1.ExportContactsRequest
-	18, // 49: contactservice.v1.ContactService.BatchGetContacts:input_type -> contactservice.v1.BatchGetContactsRequest
-	21, // 50: contactservice.v1.ContactService.BatchEnsureContacts:input_type -> contactservice.v1.BatchEnsureContactsRequest
-	24, // 51: contactservice.v1.ContactService.BatchDeleteContacts:input_type -> contactservice.v1.BatchDeleteContactsRequest
-	27, // 52: contactservice.v1.ContactService.CountContacts:input_type -> contactservice.v1.CountContactsRequest
-	29, // 53: contactservice.v1.ContactService.PurgeContacts:input_type -> contactservice.v1.PurgeContactsRequest
-	33, // 54: contactservice.v1.ContactService.WatchContacts:input_type -> contactservice.v1.WatchContactsRequest
-	4,  // 55: contactservice.v1.ContactService.CreateContact:output_type -> contactservice.v1.CreateContactResponse
-	6,  // 56: contactservice.v1.ContactService.EnsureContact:output_type -> contactservice.v1.EnsureContactResponse
-	8,  // 57: contactservice.v1.ContactService.GetContact:output_type -> contactservice.v1.GetContactResponse
-	10, // 58: contactservice.v1.ContactService.UpdateContact:output_type -> contactservice.v1.UpdateContactResponse
-	12, // 59: contactservice.v1.ContactService.DeleteContact:output_type -> contactservice.v1.DeleteContactResponse
-	14, // 60: contactservice.v1.ContactService.ListContacts:output_type -> contactservice.v1.ListContactsResponse
-	16, // 61: contactservice.v1.ContactService.ExportContacts:output_type -> contactservice.v1.ExportContactsResponse
-	19, // 62: contactservice.v1.ContactService.BatchGetContacts:output_type -> contactservice.v1.BatchGetContactsResponse
-	22, // 63: contactservice.v1.ContactService.BatchEnsureContacts:output_type -> contactservice.v1.BatchEnsureContactsResponse
-	25, // 64: contactservice.v1.ContactService.BatchDeleteContacts:output_type -> contactservice.v1.BatchDeleteContactsResponse
-	28, // 65: contactservice.v1.ContactService.CountContacts:output_type -> contactservice.v1.CountContactsResponse
-	30, // 66: contactservice.v1.ContactService.PurgeContacts:output_type -> contactservice.v1.PurgeContactsResponse
-	34, // 67: contactservice.v1.ContactService.WatchContacts:output_type -> contactservice.v1.WatchContactsResponse
-	55, // [55:68] is the sub-list for method output_type
-	42, // [42:55] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	42, // 36: contactservice.v1.ContactChange.contact:type_name -> contactservice.v1.Contact
+	53, // 37: contactservice.v1.ContactChange.change_time:type_name -> google.protobuf.Timestamp
+	53, // 38: contactservice.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	45, // 39: contactservice.v1.WatchContactsRequest.filter:type_name -> contactservice.v1.ContactFilter
+	33, // 40: contactservice.v1.WatchContactsResponse.change:type_name -> contactservice.v1.ContactChange
+	34, // 41: contactservice.v1.WatchContactsResponse.heartbeat:type_name -> contactservice.v1.Heartbeat
+	3,  // 42: contactservice.v1.ImportOptions.conflict:type_name -> contactservice.v1.ImportConflict
+	37, // 43: contactservice.v1.ImportContactsRequest.options:type_name -> contactservice.v1.ImportOptions
+	42, // 44: contactservice.v1.ImportContactsRequest.contacts:type_name -> contactservice.v1.Contact
+	4,  // 45: contactservice.v1.ImportOutcome.result:type_name -> contactservice.v1.ImportResult
+	19, // 46: contactservice.v1.ImportOutcome.error:type_name -> contactservice.v1.ItemError
+	39, // 47: contactservice.v1.ImportContactsResponse.outcomes:type_name -> contactservice.v1.ImportOutcome
+	5,  // 48: contactservice.v1.ContactService.CreateContact:input_type -> contactservice.v1.CreateContactRequest
+	7,  // 49: contactservice.v1.ContactService.EnsureContact:input_type -> contactservice.v1.EnsureContactRequest
+	9,  // 50: contactservice.v1.ContactService.GetContact:input_type -> contactservice.v1.GetContactRequest
+	11, // 51: contactservice.v1.ContactService.UpdateContact:input_type -> contactservice.v1.UpdateContactRequest
+	13, // 52: contactservice.v1.ContactService.DeleteContact:input_type -> contactservice.v1.DeleteContactRequest
+	15, // 53: contactservice.v1.ContactService.ListContacts:input_type -> contactservice.v1.ListContactsRequest
+	17, // 54: contactservice.v1.ContactService.ExportContacts:input_type -> contactservice.v1.ExportContactsRequest
+	20, // 55: contactservice.v1.ContactService.BatchGetContacts:input_type -> contactservice.v1.BatchGetContactsRequest
+	23, // 56: contactservice.v1.ContactService.BatchEnsureContacts:input_type -> contactservice.v1.BatchEnsureContactsRequest
+	26, // 57: contactservice.v1.ContactService.BatchDeleteContacts:input_type -> contactservice.v1.BatchDeleteContactsRequest
+	29, // 58: contactservice.v1.ContactService.CountContacts:input_type -> contactservice.v1.CountContactsRequest
+	31, // 59: contactservice.v1.ContactService.PurgeContacts:input_type -> contactservice.v1.PurgeContactsRequest
+	35, // 60: contactservice.v1.ContactService.WatchContacts:input_type -> contactservice.v1.WatchContactsRequest
+	38, // 61: contactservice.v1.ContactService.ImportContacts:input_type -> contactservice.v1.ImportContactsRequest
+	6,  // 62: contactservice.v1.ContactService.CreateContact:output_type -> contactservice.v1.CreateContactResponse
+	8,  // 63: contactservice.v1.ContactService.EnsureContact:output_type -> contactservice.v1.EnsureContactResponse
+	10, // 64: contactservice.v1.ContactService.GetContact:output_type -> contactservice.v1.GetContactResponse
+	12, // 65: contactservice.v1.ContactService.UpdateContact:output_type -> contactservice.v1.UpdateContactResponse
+	14, // 66: contactservice.v1.ContactService.DeleteContact:output_type -> contactservice.v1.DeleteContactResponse
+	16, // 67: contactservice.v1.ContactService.ListContacts:output_type -> contactservice.v1.ListContactsResponse
+	18, // 68: contactservice.v1.ContactService.ExportContacts:output_type -> contactservice.v1.ExportContactsResponse
+	21, // 69: contactservice.v1.ContactService.BatchGetContacts:output_type -> contactservice.v1.BatchGetContactsResponse
+	24, // 70: contactservice.v1.ContactService.BatchEnsureContacts:output_type -> contactservice.v1.BatchEnsureContactsResponse
+	27, // 71: contactservice.v1.ContactService.BatchDeleteContacts:output_type -> contactservice.v1.BatchDeleteContactsResponse
+	30, // 72: contactservice.v1.ContactService.CountContacts:output_type -> contactservice.v1.CountContactsResponse
+	32, // 73: contactservice.v1.ContactService.PurgeContacts:output_type -> contactservice.v1.PurgeContactsResponse
+	36, // 74: contactservice.v1.ContactService.WatchContacts:output_type -> contactservice.v1.WatchContactsResponse
+	40, // 75: contactservice.v1.ContactService.ImportContacts:output_type -> contactservice.v1.ImportContactsResponse
+	62, // [62:76] is the sub-list for method output_type
+	48, // [48:62] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_contactservice_v1_contact_service_proto_init() }
@@ -2606,8 +2992,8 @@ func file_contactservice_v1_contact_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_contactservice_v1_contact_service_proto_rawDesc), len(file_contactservice_v1_contact_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   33,
+			NumEnums:      5,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	ContactService_CountContacts_FullMethodName       = "/contactservice.v1.ContactService/CountContacts"
 	ContactService_PurgeContacts_FullMethodName       = "/contactservice.v1.ContactService/PurgeContacts"
 	ContactService_WatchContacts_FullMethodName       = "/contactservice.v1.ContactService/WatchContacts"
+	ContactService_ImportContacts_FullMethodName      = "/contactservice.v1.ContactService/ImportContacts"
 )
 
 // ContactServiceClient is the client API for ContactService service.
@@ -163,8 +164,8 @@ type ContactServiceClient interface {
 	// restart.
 	//
 	// Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-	// may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-	// with the time to wait.
+	// may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+	// EXPORT_SLOTS_FULL with the time to wait.
 	//
 	// Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
 	// `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -269,6 +270,42 @@ type ContactServiceClient interface {
 	//
 	// Example: {"filter": {"metadata": {"plan": "pro"}}}
 	WatchContacts(ctx context.Context, in *WatchContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchContactsResponse], error)
+	// Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+	//
+	// The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+	// by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+	// work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+	// the others.
+	//
+	// A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+	// else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+	// UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+	// each row is judged as if it were the only one, and nothing is written.
+	//
+	// Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+	// `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+	// `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+	// class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+	// Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+	// one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+	//
+	// Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+	// for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+	// rows again whose outcomes did not arrive.
+	//
+	// Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+	// (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+	//
+	// Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+	// READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+	// Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+	// contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+	// WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+	// `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+	//
+	// Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+	// "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+	ImportContacts(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportContactsRequest, ImportContactsResponse], error)
 }
 
 type contactServiceClient struct {
@@ -427,6 +464,19 @@ func (c *contactServiceClient) WatchContacts(ctx context.Context, in *WatchConta
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ContactService_WatchContactsClient = grpc.ServerStreamingClient[WatchContactsResponse]
 
+func (c *contactServiceClient) ImportContacts(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportContactsRequest, ImportContactsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ContactService_ServiceDesc.Streams[2], ContactService_ImportContacts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportContactsRequest, ImportContactsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactService_ImportContactsClient = grpc.BidiStreamingClient[ImportContactsRequest, ImportContactsResponse]
+
 // ContactServiceServer is the server API for ContactService service.
 // All implementations must embed UnimplementedContactServiceServer
 // for forward compatibility.
@@ -556,8 +606,8 @@ type ContactServiceServer interface {
 	// restart.
 	//
 	// Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-	// may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-	// with the time to wait.
+	// may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+	// EXPORT_SLOTS_FULL with the time to wait.
 	//
 	// Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
 	// `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -662,6 +712,42 @@ type ContactServiceServer interface {
 	//
 	// Example: {"filter": {"metadata": {"plan": "pro"}}}
 	WatchContacts(*WatchContactsRequest, grpc.ServerStreamingServer[WatchContactsResponse]) error
+	// Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+	//
+	// The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+	// by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+	// work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+	// the others.
+	//
+	// A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+	// else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+	// UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+	// each row is judged as if it were the only one, and nothing is written.
+	//
+	// Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+	// `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+	// `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+	// class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+	// Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+	// one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+	//
+	// Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+	// for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+	// rows again whose outcomes did not arrive.
+	//
+	// Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+	// (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+	//
+	// Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+	// READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+	// Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+	// contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+	// WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+	// `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+	//
+	// Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+	// "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+	ImportContacts(grpc.BidiStreamingServer[ImportContactsRequest, ImportContactsResponse]) error
 	mustEmbedUnimplementedContactServiceServer()
 }
 
@@ -710,6 +796,9 @@ func (UnimplementedContactServiceServer) PurgeContacts(context.Context, *PurgeCo
 }
 func (UnimplementedContactServiceServer) WatchContacts(*WatchContactsRequest, grpc.ServerStreamingServer[WatchContactsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchContacts not implemented")
+}
+func (UnimplementedContactServiceServer) ImportContacts(grpc.BidiStreamingServer[ImportContactsRequest, ImportContactsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportContacts not implemented")
 }
 func (UnimplementedContactServiceServer) mustEmbedUnimplementedContactServiceServer() {}
 func (UnimplementedContactServiceServer) testEmbeddedByValue()                        {}
@@ -952,6 +1041,13 @@ func _ContactService_WatchContacts_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ContactService_WatchContactsServer = grpc.ServerStreamingServer[WatchContactsResponse]
 
+func _ContactService_ImportContacts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ContactServiceServer).ImportContacts(&grpc.GenericServerStream[ImportContactsRequest, ImportContactsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ContactService_ImportContactsServer = grpc.BidiStreamingServer[ImportContactsRequest, ImportContactsResponse]
+
 // ContactService_ServiceDesc is the grpc.ServiceDesc for ContactService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1014,6 +1110,12 @@ var ContactService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "WatchContacts",
 			Handler:       _ContactService_WatchContacts_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "ImportContacts",
+			Handler:       _ContactService_ImportContacts_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "contactservice/v1/contact_service.proto",

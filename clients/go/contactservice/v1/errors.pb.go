@@ -69,7 +69,7 @@ const (
 	ErrorReason_ERROR_REASON_WRITE_CONFLICT ErrorReason = 17
 	// ALREADY_EXISTS: the contact that `metadata.existing_id` names has the fingerprint; nothing was written.
 	ErrorReason_ERROR_REASON_FINGERPRINT_TAKEN ErrorReason = 18
-	// ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint.
+	// ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint or class.
 	ErrorReason_ERROR_REASON_ID_TAKEN ErrorReason = 19
 	// FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
 	// 10000).
@@ -84,7 +84,7 @@ const (
 	ErrorReason_ERROR_REASON_EXPORT_SLOTS_FULL ErrorReason = 24
 	// RESOURCE_EXHAUSTED: the item did not fit into this response; ask for it again.
 	ErrorReason_ERROR_REASON_RESPONSE_FULL ErrorReason = 25
-	// ABORTED: the reader took nothing for 30 seconds; continue with the last token.
+	// ABORTED: the client took nothing for 30 seconds, or sent nothing to an import; go on from what arrived.
 	ErrorReason_ERROR_REASON_READER_STALLED ErrorReason = 26
 	// DEADLINE_EXCEEDED: the database did not answer in time; a write may have happened.
 	ErrorReason_ERROR_REASON_STORE_TIMEOUT ErrorReason = 27

@@ -75,7 +75,7 @@ class Contact(google.protobuf.message.Message):
     """Names the contact for ever: `ct_`, 12 characters that stand for the account, and a ULID of 26 characters,
     in upper-case Crockford base32, compared byte by byte. The order of an account's ids is the order of
     creation. Written by the server: ignored when a contact is created; in UpdateContact it names the contact
-    to change.
+    to change. ImportContacts keeps the id of a row.
     """
     fingerprint: builtins.str
     """The stable identity by which the caller knows the person, such as the subject of a sign-in. Supplied when
@@ -89,7 +89,7 @@ class Contact(google.protobuf.message.Message):
     """The class of the identity, fixed at birth: true when a caller supplied the fingerprint, false when the
     server made it. The classes never convert; the same fingerprint text, once trusted and once untrusted, is
     two contacts. Written by the server: ignored when sent, and refused with TRUST_IMMUTABLE when an update
-    mask names it.
+    mask names it. ImportContacts takes it from the row.
     """
     name: builtins.str
     """What the person is called. At most 256 characters."""
@@ -129,11 +129,15 @@ class Contact(google.protobuf.message.Message):
 
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the contact was created, in milliseconds: the time in `id`. Written by the server, ignored if sent."""
+        """When the contact was created, in milliseconds: the time in `id`. Written by the server, ignored if sent.
+        ImportContacts gives a row without an id one of this time.
+        """
 
     @property
     def updated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When a write last changed something, in milliseconds. Written by the server, ignored if sent."""
+        """When a write last changed something, in milliseconds. Written by the server, ignored if sent; ImportContacts
+        keeps that of a row whose contact it creates.
+        """
 
     def __init__(
         self,

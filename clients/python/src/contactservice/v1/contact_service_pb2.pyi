@@ -109,6 +109,70 @@ CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
 """It is gone for good."""
 Global___ChangeKind: typing_extensions.TypeAlias = ChangeKind
 
+class _ImportConflict:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ImportConflictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ImportConflict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    IMPORT_CONFLICT_UNSPECIFIED: _ImportConflict.ValueType  # 0
+    """IMPORT_CONFLICT_SKIP."""
+    IMPORT_CONFLICT_SKIP: _ImportConflict.ValueType  # 1
+    """Leave the contact as it is: the outcome is FOUND."""
+    IMPORT_CONFLICT_MERGE: _ImportConflict.ValueType  # 2
+    """Change it by the populated fields of the row, metadata merged: the outcome is UPDATED, or FOUND when nothing
+    changed. The fingerprint stays; `created_at` and `updated_at` of the row are ignored.
+    """
+    IMPORT_CONFLICT_FAIL: _ImportConflict.ValueType  # 3
+    """Leave it: the outcome is REJECTED with FINGERPRINT_TAKEN, which names the contact in `existing_id`."""
+
+class ImportConflict(_ImportConflict, metaclass=_ImportConflictEnumTypeWrapper):
+    """What an import does with a row whose contact exists."""
+
+IMPORT_CONFLICT_UNSPECIFIED: ImportConflict.ValueType  # 0
+"""IMPORT_CONFLICT_SKIP."""
+IMPORT_CONFLICT_SKIP: ImportConflict.ValueType  # 1
+"""Leave the contact as it is: the outcome is FOUND."""
+IMPORT_CONFLICT_MERGE: ImportConflict.ValueType  # 2
+"""Change it by the populated fields of the row, metadata merged: the outcome is UPDATED, or FOUND when nothing
+changed. The fingerprint stays; `created_at` and `updated_at` of the row are ignored.
+"""
+IMPORT_CONFLICT_FAIL: ImportConflict.ValueType  # 3
+"""Leave it: the outcome is REJECTED with FINGERPRINT_TAKEN, which names the contact in `existing_id`."""
+Global___ImportConflict: typing_extensions.TypeAlias = ImportConflict
+
+class _ImportResult:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ImportResultEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ImportResult.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    IMPORT_RESULT_UNSPECIFIED: _ImportResult.ValueType  # 0
+    """Never sent."""
+    IMPORT_RESULT_CREATED: _ImportResult.ValueType  # 1
+    """Its contact was created."""
+    IMPORT_RESULT_FOUND: _ImportResult.ValueType  # 2
+    """Its contact existed and was left as it is."""
+    IMPORT_RESULT_UPDATED: _ImportResult.ValueType  # 3
+    """Its contact existed and was changed."""
+    IMPORT_RESULT_REJECTED: _ImportResult.ValueType  # 4
+    """The row was refused, and nothing was written; after STORE_TIMEOUT or STORE_UNAVAILABLE it may have been."""
+
+class ImportResult(_ImportResult, metaclass=_ImportResultEnumTypeWrapper):
+    """What became of a row."""
+
+IMPORT_RESULT_UNSPECIFIED: ImportResult.ValueType  # 0
+"""Never sent."""
+IMPORT_RESULT_CREATED: ImportResult.ValueType  # 1
+"""Its contact was created."""
+IMPORT_RESULT_FOUND: ImportResult.ValueType  # 2
+"""Its contact existed and was left as it is."""
+IMPORT_RESULT_UPDATED: ImportResult.ValueType  # 3
+"""Its contact existed and was changed."""
+IMPORT_RESULT_REJECTED: ImportResult.ValueType  # 4
+"""The row was refused, and nothing was written; after STORE_TIMEOUT or STORE_UNAVAILABLE it may have been."""
+Global___ImportResult: typing_extensions.TypeAlias = ImportResult
+
 @typing.final
 class CreateContactRequest(google.protobuf.message.Message):
     """What CreateContact is asked for."""
@@ -1015,3 +1079,105 @@ class WatchContactsResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["change", "heartbeat"] | None: ...
 
 Global___WatchContactsResponse: typing_extensions.TypeAlias = WatchContactsResponse
+
+@typing.final
+class ImportOptions(google.protobuf.message.Message):
+    """How an import works."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONFLICT_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    conflict: Global___ImportConflict.ValueType
+    """What to do with rows whose contacts exist. Absent: SKIP."""
+    validate_only: builtins.bool
+    """True: check every row and write nothing. The outcomes say what would have become of each row alone."""
+    def __init__(
+        self,
+        *,
+        conflict: Global___ImportConflict.ValueType = ...,
+        validate_only: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["conflict", b"conflict", "validate_only", b"validate_only"]) -> None: ...
+
+Global___ImportOptions: typing_extensions.TypeAlias = ImportOptions
+
+@typing.final
+class ImportContactsRequest(google.protobuf.message.Message):
+    """What a client sends to ImportContacts: one batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPTIONS_FIELD_NUMBER: builtins.int
+    CONTACTS_FIELD_NUMBER: builtins.int
+    @property
+    def options(self) -> Global___ImportOptions:
+        """How to import. Only in the first message; absent: the defaults."""
+
+    @property
+    def contacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[contactservice.v1.contact_pb2.Contact]:
+        """The rows, at most 500, each as ExportContacts writes them. None: the message has no answer."""
+
+    def __init__(
+        self,
+        *,
+        options: Global___ImportOptions | None = ...,
+        contacts: collections.abc.Iterable[contactservice.v1.contact_pb2.Contact] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["contacts", b"contacts", "options", b"options"]) -> None: ...
+
+Global___ImportContactsRequest: typing_extensions.TypeAlias = ImportContactsRequest
+
+@typing.final
+class ImportOutcome(google.protobuf.message.Message):
+    """The outcome of one row."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    row: builtins.int
+    """Number of the row in the stream, from 0."""
+    result: Global___ImportResult.ValueType
+    """What became of it."""
+    id: builtins.str
+    """Id of its contact. Empty when the row was refused, or when its contact would get an id with `validate_only`."""
+    @property
+    def error(self) -> Global___ItemError:
+        """Why it was refused. Absent otherwise."""
+
+    def __init__(
+        self,
+        *,
+        row: builtins.int = ...,
+        result: Global___ImportResult.ValueType = ...,
+        id: builtins.str = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "id", b"id", "result", b"result", "row", b"row"]) -> None: ...
+
+Global___ImportOutcome: typing_extensions.TypeAlias = ImportOutcome
+
+@typing.final
+class ImportContactsResponse(google.protobuf.message.Message):
+    """What ImportContacts answers to one batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ImportOutcome]:
+        """One for each row, in order."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[Global___ImportOutcome] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+
+Global___ImportContactsResponse: typing_extensions.TypeAlias = ImportContactsResponse

@@ -120,6 +120,11 @@ class ContactServiceStub(object):
                 request_serializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.SerializeToString,
                 response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.FromString,
                 _registered_method=True)
+        self.ImportContacts = channel.stream_stream(
+                '/contactservice.v1.ContactService/ImportContacts',
+                request_serializer=contactservice_dot_v1_dot_contact__service__pb2.ImportContactsRequest.SerializeToString,
+                response_deserializer=contactservice_dot_v1_dot_contact__service__pb2.ImportContactsResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer(object):
@@ -280,8 +285,8 @@ class ContactServiceServicer(object):
         restart.
 
         Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-        may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-        with the time to wait.
+        may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+        EXPORT_SLOTS_FULL with the time to wait.
 
         Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
         `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -420,6 +425,47 @@ class ContactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportContacts(self, request_iterator, context):
+        """Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+
+        The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+        by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+        work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+        the others.
+
+        A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+        else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+        UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+        each row is judged as if it were the only one, and nothing is written.
+
+        Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+        `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+        `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+        class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+        Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+        one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+
+        Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+        for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+        rows again whose outcomes did not arrive.
+
+        Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+        (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+
+        Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+        READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+        Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+        contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+        WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+        `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+
+        Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+        "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -487,6 +533,11 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     servicer.WatchContacts,
                     request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.FromString,
                     response_serializer=contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.SerializeToString,
+            ),
+            'ImportContacts': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportContacts,
+                    request_deserializer=contactservice_dot_v1_dot_contact__service__pb2.ImportContactsRequest.FromString,
+                    response_serializer=contactservice_dot_v1_dot_contact__service__pb2.ImportContactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -861,6 +912,33 @@ class ContactService(object):
             '/contactservice.v1.ContactService/WatchContacts',
             contactservice_dot_v1_dot_contact__service__pb2.WatchContactsRequest.SerializeToString,
             contactservice_dot_v1_dot_contact__service__pb2.WatchContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportContacts(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/contactservice.v1.ContactService/ImportContacts',
+            contactservice_dot_v1_dot_contact__service__pb2.ImportContactsRequest.SerializeToString,
+            contactservice_dot_v1_dot_contact__service__pb2.ImportContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -233,7 +233,23 @@ _ContactServiceWatchContactsType = typing_extensions.TypeVar(
     ],
 )
 
-class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType, _ContactServicePurgeContactsType, _ContactServiceWatchContactsType]):
+_ContactServiceImportContactsType = typing_extensions.TypeVar(
+    '_ContactServiceImportContactsType',
+    grpc.StreamStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.ImportContactsRequest,
+        contactservice.v1.contact_service_pb2.ImportContactsResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.ImportContactsRequest,
+        contactservice.v1.contact_service_pb2.ImportContactsResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.ImportContactsRequest,
+        contactservice.v1.contact_service_pb2.ImportContactsResponse,
+    ],
+)
+
+class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _ContactServiceEnsureContactType, _ContactServiceGetContactType, _ContactServiceUpdateContactType, _ContactServiceDeleteContactType, _ContactServiceListContactsType, _ContactServiceExportContactsType, _ContactServiceBatchGetContactsType, _ContactServiceBatchEnsureContactsType, _ContactServiceBatchDeleteContactsType, _ContactServiceCountContactsType, _ContactServicePurgeContactsType, _ContactServiceWatchContactsType, _ContactServiceImportContactsType]):
     """The system of record for the people that an account's products talk to.
 
     Who calls: the metadata `authorization: Bearer <token>` names the caller, and with it the account; without
@@ -311,6 +327,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
             contactservice.v1.contact_service_pb2.WatchContactsRequest,
             contactservice.v1.contact_service_pb2.WatchContactsResponse,
         ],
+        grpc.StreamStreamMultiCallable[
+            contactservice.v1.contact_service_pb2.ImportContactsRequest,
+            contactservice.v1.contact_service_pb2.ImportContactsResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -366,6 +386,10 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
         grpc.aio.UnaryStreamMultiCallable[
             contactservice.v1.contact_service_pb2.WatchContactsRequest,
             contactservice.v1.contact_service_pb2.WatchContactsResponse,
+        ],
+        grpc.aio.StreamStreamMultiCallable[
+            contactservice.v1.contact_service_pb2.ImportContactsRequest,
+            contactservice.v1.contact_service_pb2.ImportContactsResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -485,8 +509,8 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     restart.
 
     Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-    may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-    with the time to wait.
+    may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+    EXPORT_SLOTS_FULL with the time to wait.
 
     Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
     `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -604,6 +628,44 @@ class ContactServiceStub(typing.Generic[_ContactServiceCreateContactType, _Conta
     Example: {"filter": {"metadata": {"plan": "pro"}}}
     """
 
+    ImportContacts: _ContactServiceImportContactsType
+    """Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+
+    The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+    by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+    work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+    the others.
+
+    A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+    else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+    UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+    each row is judged as if it were the only one, and nothing is written.
+
+    Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+    `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+    `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+    class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+    Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+    one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+
+    Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+    for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+    rows again whose outcomes did not arrive.
+
+    Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+    (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+
+    Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+    READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+    Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+    contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+    WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+    `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+
+    Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+    "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+    """
+
 ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         contactservice.v1.contact_service_pb2.CreateContactRequest,
@@ -656,6 +718,10 @@ ContactServiceAsyncStub: typing_extensions.TypeAlias = ContactServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         contactservice.v1.contact_service_pb2.WatchContactsRequest,
         contactservice.v1.contact_service_pb2.WatchContactsResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        contactservice.v1.contact_service_pb2.ImportContactsRequest,
+        contactservice.v1.contact_service_pb2.ImportContactsResponse,
     ],
 ]
 
@@ -834,8 +900,8 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         restart.
 
         Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-        may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-        with the time to wait.
+        may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+        EXPORT_SLOTS_FULL with the time to wait.
 
         Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
         `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -981,6 +1047,49 @@ class ContactServiceServicer(metaclass=abc.ABCMeta):
         RESUME_TOKEN_EXPIRED, EXPORT_SLOTS_FULL, READER_STALLED. Scope: `export`.
 
         Example: {"filter": {"metadata": {"plan": "pro"}}}
+        """
+
+    @abc.abstractmethod
+    def ImportContacts(
+        self,
+        request_iterator: _MaybeAsyncIterator[contactservice.v1.contact_service_pb2.ImportContactsRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[contactservice.v1.contact_service_pb2.ImportContactsResponse], collections.abc.AsyncIterator[contactservice.v1.contact_service_pb2.ImportContactsResponse]]:
+        """Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+
+        The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+        by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+        work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+        the others.
+
+        A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+        else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+        UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+        each row is judged as if it were the only one, and nothing is written.
+
+        Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+        `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+        `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+        class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+        Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+        one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+
+        Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+        for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+        rows again whose outcomes did not arrive.
+
+        Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+        (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+
+        Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+        READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+        Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+        contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+        WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+        `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+
+        Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+        "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

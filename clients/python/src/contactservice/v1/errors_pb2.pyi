@@ -65,7 +65,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_FINGERPRINT_TAKEN: _ErrorReason.ValueType  # 18
     """ALREADY_EXISTS: the contact that `metadata.existing_id` names has the fingerprint; nothing was written."""
     ERROR_REASON_ID_TAKEN: _ErrorReason.ValueType  # 19
-    """ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint."""
+    """ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint or class."""
     ERROR_REASON_DELETE_RESTRICTED: _ErrorReason.ValueType  # 20
     """FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
     10000).
@@ -81,7 +81,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_RESPONSE_FULL: _ErrorReason.ValueType  # 25
     """RESOURCE_EXHAUSTED: the item did not fit into this response; ask for it again."""
     ERROR_REASON_READER_STALLED: _ErrorReason.ValueType  # 26
-    """ABORTED: the reader took nothing for 30 seconds; continue with the last token."""
+    """ABORTED: the client took nothing for 30 seconds, or sent nothing to an import; go on from what arrived."""
     ERROR_REASON_STORE_TIMEOUT: _ErrorReason.ValueType  # 27
     """DEADLINE_EXCEEDED: the database did not answer in time; a write may have happened."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 28
@@ -142,7 +142,7 @@ ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 17
 ERROR_REASON_FINGERPRINT_TAKEN: ErrorReason.ValueType  # 18
 """ALREADY_EXISTS: the contact that `metadata.existing_id` names has the fingerprint; nothing was written."""
 ERROR_REASON_ID_TAKEN: ErrorReason.ValueType  # 19
-"""ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint."""
+"""ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint or class."""
 ERROR_REASON_DELETE_RESTRICTED: ErrorReason.ValueType  # 20
 """FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
 10000).
@@ -158,7 +158,7 @@ ERROR_REASON_EXPORT_SLOTS_FULL: ErrorReason.ValueType  # 24
 ERROR_REASON_RESPONSE_FULL: ErrorReason.ValueType  # 25
 """RESOURCE_EXHAUSTED: the item did not fit into this response; ask for it again."""
 ERROR_REASON_READER_STALLED: ErrorReason.ValueType  # 26
-"""ABORTED: the reader took nothing for 30 seconds; continue with the last token."""
+"""ABORTED: the client took nothing for 30 seconds, or sent nothing to an import; go on from what arrived."""
 ERROR_REASON_STORE_TIMEOUT: ErrorReason.ValueType  # 27
 """DEADLINE_EXCEEDED: the database did not answer in time; a write may have happened."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 28

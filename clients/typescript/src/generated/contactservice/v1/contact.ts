@@ -33,7 +33,7 @@ export interface Contact {
    * Names the contact for ever: `ct_`, 12 characters that stand for the account, and a ULID of 26 characters,
    * in upper-case Crockford base32, compared byte by byte. The order of an account's ids is the order of
    * creation. Written by the server: ignored when a contact is created; in UpdateContact it names the contact
-   * to change.
+   * to change. ImportContacts keeps the id of a row.
    */
   id: string;
   /**
@@ -49,7 +49,7 @@ export interface Contact {
    * The class of the identity, fixed at birth: true when a caller supplied the fingerprint, false when the
    * server made it. The classes never convert; the same fingerprint text, once trusted and once untrusted, is
    * two contacts. Written by the server: ignored when sent, and refused with TRUST_IMMUTABLE when an update
-   * mask names it.
+   * mask names it. ImportContacts takes it from the row.
    */
   trusted: boolean;
   /** What the person is called. At most 256 characters. */
@@ -85,11 +85,17 @@ export interface Contact {
   verifiedAt:
     | Date
     | undefined;
-  /** When the contact was created, in milliseconds: the time in `id`. Written by the server, ignored if sent. */
+  /**
+   * When the contact was created, in milliseconds: the time in `id`. Written by the server, ignored if sent.
+   * ImportContacts gives a row without an id one of this time.
+   */
   createdAt:
     | Date
     | undefined;
-  /** When a write last changed something, in milliseconds. Written by the server, ignored if sent. */
+  /**
+   * When a write last changed something, in milliseconds. Written by the server, ignored if sent; ImportContacts
+   * keeps that of a row whose contact it creates.
+   */
   updatedAt:
     | Date
     | undefined;

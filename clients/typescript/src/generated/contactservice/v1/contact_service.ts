@@ -10,9 +10,11 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -64,6 +66,37 @@ export enum ChangeKind {
   CHANGE_KIND_UPDATED = 2,
   /** CHANGE_KIND_DELETED - It is gone for good. */
   CHANGE_KIND_DELETED = 3,
+  UNRECOGNIZED = -1,
+}
+
+/** What an import does with a row whose contact exists. */
+export enum ImportConflict {
+  /** IMPORT_CONFLICT_UNSPECIFIED - IMPORT_CONFLICT_SKIP. */
+  IMPORT_CONFLICT_UNSPECIFIED = 0,
+  /** IMPORT_CONFLICT_SKIP - Leave the contact as it is: the outcome is FOUND. */
+  IMPORT_CONFLICT_SKIP = 1,
+  /**
+   * IMPORT_CONFLICT_MERGE - Change it by the populated fields of the row, metadata merged: the outcome is UPDATED, or FOUND when nothing
+   * changed. The fingerprint stays; `created_at` and `updated_at` of the row are ignored.
+   */
+  IMPORT_CONFLICT_MERGE = 2,
+  /** IMPORT_CONFLICT_FAIL - Leave it: the outcome is REJECTED with FINGERPRINT_TAKEN, which names the contact in `existing_id`. */
+  IMPORT_CONFLICT_FAIL = 3,
+  UNRECOGNIZED = -1,
+}
+
+/** What became of a row. */
+export enum ImportResult {
+  /** IMPORT_RESULT_UNSPECIFIED - Never sent. */
+  IMPORT_RESULT_UNSPECIFIED = 0,
+  /** IMPORT_RESULT_CREATED - Its contact was created. */
+  IMPORT_RESULT_CREATED = 1,
+  /** IMPORT_RESULT_FOUND - Its contact existed and was left as it is. */
+  IMPORT_RESULT_FOUND = 2,
+  /** IMPORT_RESULT_UPDATED - Its contact existed and was changed. */
+  IMPORT_RESULT_UPDATED = 3,
+  /** IMPORT_RESULT_REJECTED - The row was refused, and nothing was written; after STORE_TIMEOUT or STORE_UNAVAILABLE it may have been. */
+  IMPORT_RESULT_REJECTED = 4,
   UNRECOGNIZED = -1,
 }
 
@@ -442,6 +475,42 @@ export interface WatchContactsResponse {
     | undefined;
   /** Opaque; continues after this message. Valid when this message has arrived. */
   resumeToken: string;
+}
+
+/** How an import works. */
+export interface ImportOptions {
+  /** What to do with rows whose contacts exist. Absent: SKIP. */
+  conflict: ImportConflict;
+  /** True: check every row and write nothing. The outcomes say what would have become of each row alone. */
+  validateOnly: boolean;
+}
+
+/** What a client sends to ImportContacts: one batch. */
+export interface ImportContactsRequest {
+  /** How to import. Only in the first message; absent: the defaults. */
+  options:
+    | ImportOptions
+    | undefined;
+  /** The rows, at most 500, each as ExportContacts writes them. None: the message has no answer. */
+  contacts: Contact[];
+}
+
+/** The outcome of one row. */
+export interface ImportOutcome {
+  /** Number of the row in the stream, from 0. */
+  row: bigint;
+  /** What became of it. */
+  result: ImportResult;
+  /** Id of its contact. Empty when the row was refused, or when its contact would get an id with `validate_only`. */
+  id: string;
+  /** Why it was refused. Absent otherwise. */
+  error: ItemError | undefined;
+}
+
+/** What ImportContacts answers to one batch. */
+export interface ImportContactsResponse {
+  /** One for each row, in order. */
+  outcomes: ImportOutcome[];
 }
 
 function createBaseCreateContactRequest(): CreateContactRequest {
@@ -2898,6 +2967,293 @@ export const WatchContactsResponse: MessageFns<WatchContactsResponse> = {
   },
 };
 
+function createBaseImportOptions(): ImportOptions {
+  return { conflict: 0, validateOnly: false };
+}
+
+export const ImportOptions: MessageFns<ImportOptions> = {
+  encode(message: ImportOptions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.conflict !== 0) {
+      writer.uint32(8).int32(message.conflict);
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(16).bool(message.validateOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportOptions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportOptions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.conflict = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.validateOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportOptions>): ImportOptions {
+    return ImportOptions.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportOptions>): ImportOptions {
+    const message = createBaseImportOptions();
+    message.conflict = object.conflict ?? 0;
+    message.validateOnly = object.validateOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseImportContactsRequest(): ImportContactsRequest {
+  return { options: undefined, contacts: [] };
+}
+
+export const ImportContactsRequest: MessageFns<ImportContactsRequest> = {
+  encode(message: ImportContactsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.options !== undefined) {
+      ImportOptions.encode(message.options, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.contacts) {
+      Contact.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportContactsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportContactsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.options = ImportOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.contacts.push(Contact.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportContactsRequest>): ImportContactsRequest {
+    return ImportContactsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportContactsRequest>): ImportContactsRequest {
+    const message = createBaseImportContactsRequest();
+    message.options = (object.options !== undefined && object.options !== null)
+      ? ImportOptions.fromPartial(object.options)
+      : undefined;
+    message.contacts = object.contacts?.map((e) => Contact.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseImportOutcome(): ImportOutcome {
+  return { row: 0n, result: 0, id: "", error: undefined };
+}
+
+export const ImportOutcome: MessageFns<ImportOutcome> = {
+  encode(message: ImportOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.row !== 0n) {
+      if (BigInt.asIntN(64, message.row) !== message.row) {
+        throw new globalThis.Error("value provided for field message.row of type int64 too large");
+      }
+      writer.uint32(8).int64(message.row);
+    }
+    if (message.result !== 0) {
+      writer.uint32(16).int32(message.result);
+    }
+    if (message.id !== "") {
+      writer.uint32(26).string(message.id);
+    }
+    if (message.error !== undefined) {
+      ItemError.encode(message.error, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.row = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.result = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = ItemError.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportOutcome>): ImportOutcome {
+    return ImportOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportOutcome>): ImportOutcome {
+    const message = createBaseImportOutcome();
+    message.row = (object.row !== undefined && object.row !== null) ? BigInt(object.row) : 0n;
+    message.result = object.result ?? 0;
+    message.id = object.id ?? "";
+    message.error = (object.error !== undefined && object.error !== null)
+      ? ItemError.fromPartial(object.error)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseImportContactsResponse(): ImportContactsResponse {
+  return { outcomes: [] };
+}
+
+export const ImportContactsResponse: MessageFns<ImportContactsResponse> = {
+  encode(message: ImportContactsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.outcomes) {
+      ImportOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportContactsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportContactsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcomes.push(ImportOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportContactsResponse>): ImportContactsResponse {
+    return ImportContactsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportContactsResponse>): ImportContactsResponse {
+    const message = createBaseImportContactsResponse();
+    message.outcomes = object.outcomes?.map((e) => ImportOutcome.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 /**
  * The system of record for the people that an account's products talk to.
  *
@@ -3092,8 +3448,8 @@ export const ContactServiceService = {
    * restart.
    *
    * Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-   * may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-   * with the time to wait.
+   * may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+   * EXPORT_SLOTS_FULL with the time to wait.
    *
    * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
    * `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -3278,6 +3634,54 @@ export const ContactServiceService = {
       Buffer.from(WatchContactsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchContactsResponse => WatchContactsResponse.decode(value),
   },
+  /**
+   * Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+   *
+   * The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+   * by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+   * work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+   * the others.
+   *
+   * A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+   * else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+   * UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+   * each row is judged as if it were the only one, and nothing is written.
+   *
+   * Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+   * `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+   * `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+   * class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+   * Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+   * one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+   *
+   * Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+   * for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+   * rows again whose outcomes did not arrive.
+   *
+   * Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+   * (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+   *
+   * Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+   * READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+   * Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+   * contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+   * WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+   * `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+   *
+   * Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+   * "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+   */
+  importContacts: {
+    path: "/contactservice.v1.ContactService/ImportContacts" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ImportContactsRequest): Buffer =>
+      Buffer.from(ImportContactsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportContactsRequest => ImportContactsRequest.decode(value),
+    responseSerialize: (value: ImportContactsResponse): Buffer =>
+      Buffer.from(ImportContactsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportContactsResponse => ImportContactsResponse.decode(value),
+  },
 } as const;
 
 export interface ContactServiceServer extends UntypedServiceImplementation {
@@ -3397,8 +3801,8 @@ export interface ContactServiceServer extends UntypedServiceImplementation {
    * restart.
    *
    * Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-   * may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-   * with the time to wait.
+   * may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+   * EXPORT_SLOTS_FULL with the time to wait.
    *
    * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
    * `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -3516,6 +3920,44 @@ export interface ContactServiceServer extends UntypedServiceImplementation {
    * Example: {"filter": {"metadata": {"plan": "pro"}}}
    */
   watchContacts: handleServerStreamingCall<WatchContactsRequest, WatchContactsResponse>;
+  /**
+   * Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+   *
+   * The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+   * by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+   * work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+   * the others.
+   *
+   * A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+   * else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+   * UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+   * each row is judged as if it were the only one, and nothing is written.
+   *
+   * Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+   * `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+   * `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+   * class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+   * Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+   * one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+   *
+   * Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+   * for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+   * rows again whose outcomes did not arrive.
+   *
+   * Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+   * (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+   *
+   * Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+   * READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+   * Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+   * contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+   * WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+   * `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+   *
+   * Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+   * "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+   */
+  importContacts: handleBidiStreamingCall<ImportContactsRequest, ImportContactsResponse>;
 }
 
 export interface ContactServiceClient extends Client {
@@ -3719,8 +4161,8 @@ export interface ContactServiceClient extends Client {
    * restart.
    *
    * Limits: a reader that takes nothing for 30 seconds loses its stream (READER_STALLED). At once an account
-   * may have 4 exports and a process 16, unless configured otherwise; beyond, the answer is EXPORT_SLOTS_FULL
-   * with the time to wait.
+   * may have 4 exports and imports and a process 16, unless configured otherwise; beyond, the answer is
+   * EXPORT_SLOTS_FULL with the time to wait.
    *
    * Errors: FILTER_INVALID, CONTACT_NOT_OWNED (an id in the filter), INVALID_FIELD (a negative
    * `max_records`), PAGE_TOKEN_INVALID, PAGE_TOKEN_MISMATCH, EXPORT_SLOTS_FULL, READER_STALLED. Scope:
@@ -3924,6 +4366,49 @@ export interface ContactServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchContactsResponse>;
+  /**
+   * Loads contacts: rows in, one outcome for each row out. Restores an export of the account without loss.
+   *
+   * The first message may have options, each message has up to 500 rows and is one batch. Each batch is answered
+   * by one message with an outcome for each row, in order; a message without rows has no answer. One batch is in
+   * work at a time: the next one is read when the outcomes of the last are on their way. One bad row never fails
+   * the others.
+   *
+   * A row's contact is looked for by its id, then by its fingerprint and class. When there is none it is created,
+   * else `conflict` says what happens: SKIP leaves it (FOUND), MERGE changes it by the populated fields as
+   * UpdateContact does (UPDATED, or FOUND when that changes nothing), FAIL rejects the row. With `validate_only`
+   * each row is judged as if it were the only one, and nothing is written.
+   *
+   * Unlike elsewhere, the row says what the server writes: `id` (kept; it must be an id of this account),
+   * `created_at` (without an id: the contact gets an id of that time; with one: must be the time in the id),
+   * `updated_at` (kept, but not before `created_at`), `verified_at` (absent: not verified), and `trusted`, the
+   * class of a row with a fingerprint. **A row with a fingerprint and without `trusted` is an untrusted contact.**
+   * Untrusted rows may have fingerprints that the server gave out (`d1:`, `r1:`, `q1:`); a row without one gets the
+   * one that EnsureContact would derive. `etag` is ignored. So all of an export comes back but its etags.
+   *
+   * Rows of one id or one fingerprint and class are worked on in their order, also within a batch. Idempotent but
+   * for FAIL: rows whose outcomes arrived are done, those of the batch under way may be. After any end send the
+   * rows again whose outcomes did not arrive.
+   *
+   * Limits: a client that neither sends a batch nor takes an answer for 30 seconds loses its stream
+   * (READER_STALLED). Imports share the slots of exports (EXPORT_SLOTS_FULL). For rates, each row counts as a call.
+   *
+   * Errors of the stream: INVALID_FIELD (more than 500 rows, options in a later message), EXPORT_SLOTS_FULL,
+   * READER_STALLED, RATE_LIMITED; and STORE_TIMEOUT or STORE_UNAVAILABLE when the database answers for no row.
+   * Errors of a row: INVALID_FIELD, METADATA_INVALID, NO_IDENTITY, CONTACT_NOT_OWNED, ID_TAKEN (its id is that of a
+   * contact with another fingerprint or class), FINGERPRINT_TAKEN (FAIL: the contact exists), SCOPE_MISSING,
+   * WRITE_CONFLICT (also while the deletion of its id is under way), STORE_TIMEOUT, STORE_UNAVAILABLE. Scope:
+   * `import`; for a row with a fingerprint `trust` too, unless the contact of its id has that fingerprint already.
+   *
+   * Example: {"options": {"conflict": "IMPORT_CONFLICT_MERGE"}, "contacts": [{"name": "Ann Lee", "email":
+   * "ann@example.com", "createdAt": "2024-02-29T08:00:00Z"}, {"fingerprint": "oauth|42", "trusted": true}]}
+   */
+  importContacts(): ClientDuplexStream<ImportContactsRequest, ImportContactsResponse>;
+  importContacts(options: Partial<CallOptions>): ClientDuplexStream<ImportContactsRequest, ImportContactsResponse>;
+  importContacts(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<ImportContactsRequest, ImportContactsResponse>;
 }
 
 export const ContactServiceClient = makeGenericClientConstructor(

@@ -58,7 +58,7 @@ export enum ErrorReason {
   ERROR_REASON_WRITE_CONFLICT = 17,
   /** ERROR_REASON_FINGERPRINT_TAKEN - ALREADY_EXISTS: the contact that `metadata.existing_id` names has the fingerprint; nothing was written. */
   ERROR_REASON_FINGERPRINT_TAKEN = 18,
-  /** ERROR_REASON_ID_TAKEN - ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint. */
+  /** ERROR_REASON_ID_TAKEN - ALREADY_EXISTS: the id of an imported row belongs to a contact with another fingerprint or class. */
   ERROR_REASON_ID_TAKEN = 19,
   /**
    * ERROR_REASON_DELETE_RESTRICTED - FAILED_PRECONDITION: linked data forbids the deletion; `metadata` has its `collection` and `count` (at most
@@ -75,7 +75,7 @@ export enum ErrorReason {
   ERROR_REASON_EXPORT_SLOTS_FULL = 24,
   /** ERROR_REASON_RESPONSE_FULL - RESOURCE_EXHAUSTED: the item did not fit into this response; ask for it again. */
   ERROR_REASON_RESPONSE_FULL = 25,
-  /** ERROR_REASON_READER_STALLED - ABORTED: the reader took nothing for 30 seconds; continue with the last token. */
+  /** ERROR_REASON_READER_STALLED - ABORTED: the client took nothing for 30 seconds, or sent nothing to an import; go on from what arrived. */
   ERROR_REASON_READER_STALLED = 26,
   /** ERROR_REASON_STORE_TIMEOUT - DEADLINE_EXCEEDED: the database did not answer in time; a write may have happened. */
   ERROR_REASON_STORE_TIMEOUT = 27,
