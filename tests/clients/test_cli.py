@@ -99,6 +99,23 @@ async def test_a_contact_on_the_command_line(cli: Cli) -> None:
     assert (await cli("delete", contact["id"], "--allow-missing")).code == 0
 
 
+async def test_a_purge_is_looked_at_and_then_forced(cli: Cli, server: Server, account: str) -> None:
+    """Counted, then deleted up to a limit, then all of it in as many calls as that takes."""
+    people = await fill(server.store, account, count=3000)
+    words = ("purge", "--filter", '{"metadata": {"plan": "pro"}}')
+    matching = [person.id for person in people if person.metadata["plan"] == "pro"]
+    [seen] = (await cli(*words)).objects
+    assert (seen["deleted"], seen["matching"], seen["sampleIds"]) == (0, len(matching), matching[:20])
+    assert seen["state"] == "PURGE_STATE_DRY_RUN"
+    [some] = (await cli(*words, "--force", "--limit", "100")).objects
+    assert some == {"deleted": 100, "restricted": 0, "state": "PURGE_STATE_PARTIAL"}
+    [rest] = (await cli(*words, "--force")).objects
+    assert rest == {"deleted": len(matching) - 100, "restricted": 0, "state": "PURGE_STATE_COMPLETE"}
+    assert (await cli("count")).objects[0]["count"] == len(people) - len(matching)
+    refused = await cli("purge", "--filter", "{}", "--force")
+    assert (refused.code, refused.err.split(":")[1]) == (1, " FILTER_INVALID")
+
+
 async def test_an_error_of_the_service_is_one_sentence(cli: Cli) -> None:
     """With its reason, and a line below for each field; nothing on stdout, and exit code 1."""
     gone = await cli("get", "ct_nobody")
@@ -122,6 +139,8 @@ async def test_an_error_of_the_service_is_one_sentence(cli: Cli) -> None:
         ["list", "--filter", "{"],
         ["list", "--filter", '{"nonsense": 1}'],
         ["list", "--limit", "-1"],
+        ["purge", "--force"],
+        ["purge", "--filter", "{}", "--limit", "0"],
         ["count", "--token-file", "not-there"],
         ["count", "--tls-roots", "not-there"],
         ["count", "--tls-client-cert", "/dev/null"],

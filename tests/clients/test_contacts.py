@@ -37,6 +37,7 @@ METHODS = {
     "BatchEnsureContacts": "batch_ensure",
     "BatchDeleteContacts": "batch_delete",
     "CountContacts": "count",
+    "PurgeContacts": "purge",
 }
 
 
@@ -127,6 +128,22 @@ async def test_lists_have_all_pages(contacts: Either) -> None:
     assert await contacts.list(trusted=True) == []
     assert (await contacts.count(verified=False)).count == 7
     assert await contacts.count(max_count=3) == pb.CountContactsResponse(count=3, capped=True)
+
+
+async def test_a_purge_deletes_what_matches(contacts: Either) -> None:
+    """Only with `force`, and so many a call; without a term of a filter nobody is deleted."""
+    made = [(await contacts.create(name="Ann", metadata={"n": n % 2})).contact for n in range(6)]
+    ids = [each.id for each in made[::2]]
+    seen = await contacts.purge(metadata={"n": 0})
+    assert (seen.state, seen.count, list(seen.sample_ids)) == (pb.PURGE_STATE_DRY_RUN, 3, ids)
+    part = await contacts.purge(ContactFilter(trusted=False), metadata={"n": 0}, limit=2, force=True)
+    assert (part.state, part.count) == (pb.PURGE_STATE_PARTIAL, 2)
+    rest = await contacts.purge(metadata={"n": 0}, force=True)
+    assert (rest.state, rest.count) == (pb.PURGE_STATE_COMPLETE, 1)
+    assert await contacts.list(order="OLDEST_FIRST") == made[1::2]
+    with pytest.raises(InvalidRequest) as refused:
+        await contacts.purge(force=True)
+    assert refused.value.reason == "FILTER_INVALID"
 
 
 async def test_errors_tell_what_to_do(contacts: Either) -> None:

@@ -72,6 +72,18 @@ async def test_a_deletion_is_tried_again_only_when_that_makes_no_difference(kind
         assert [request.allow_missing for request in script.requests] == [True] * 3
 
 
+async def test_only_a_purge_that_deletes_nothing_is_tried_again(kind: Any) -> None:
+    """With `force` two tries could delete more than `limit`, and the first one's count would be lost."""
+    seen = pb.PurgeContactsResponse(state=pb.PURGE_STATE_DRY_RUN)
+    async with scripted(kind, AWAY, seen) as (script, contacts):
+        assert await contacts.purge(trusted=False) == seen
+        assert len(script.requests) == 2
+    async with scripted(kind, AWAY, seen) as (script, contacts):
+        with pytest.raises(ServiceUnavailable):
+            await contacts.purge(trusted=False, force=True)
+        assert len(script.requests) == 1
+
+
 async def test_what_is_refused_for_a_while_is_asked_again_then(kind: Any) -> None:
     """Even a deletion: nothing of it was done. The wait of the service is kept."""
     refused = RateLimited("too many calls", retry_after=0.3)

@@ -17,6 +17,7 @@ async def awaited(contacts: AsyncContactClient, at: datetime) -> None:
     assert_type(await contacts.update("ct_1", verified_at=None), Contact)
     assert_type(await contacts.delete("ct_1"), pb.DeleteContactResponse)
     assert_type(await contacts.count(created_after=at), pb.CountContactsResponse)
+    assert_type(await contacts.purge(trusted=False, force=True), pb.PurgeContactsResponse)
     assert_type(await contacts.batch_get(["ct_1"]), list[pb.GetOutcome])
     assert_type(contacts.list(emails=["a"]), AsyncIterator[Contact])
     assert_type(contacts.export(format="CSV"), AsyncExport)

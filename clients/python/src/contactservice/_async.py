@@ -107,6 +107,7 @@ class AsyncContactClient(Client):
     update = _awaited(_operations.update)
     delete = _awaited(_operations.delete)
     count = _awaited(_operations.count)
+    purge = _awaited(_operations.purge)
     batch_get = _awaited(_batches.batch_get)
     batch_ensure = _awaited(_batches.batch_ensure)
     batch_delete = _awaited(_batches.batch_delete)

@@ -8,12 +8,12 @@ import grpc
 
 SERVICE = "contactservice.v1.ContactService"
 # Sent again by gRPC itself: a repetition makes no difference. Deletions are such only with `allow_missing`,
-# which no service config can see, and exports go on with their last token.
+# and purges without `force`, which no service config can see; exports go on with their last token.
 _SAFE = (
     *("CreateContact", "EnsureContact", "GetContact", "UpdateContact", "ListContacts", "CountContacts"),
     *("BatchGetContacts", "BatchEnsureContacts"),
 )
-_DELETIONS = ("DeleteContact", "BatchDeleteContacts")
+_DELETIONS = ("DeleteContact", "BatchDeleteContacts", "PurgeContacts")
 _RETRIES = {
     "maxAttempts": 5,
     "initialBackoff": "0.1s",

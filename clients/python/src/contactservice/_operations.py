@@ -95,3 +95,21 @@ def count(
     request = pb.CountContactsRequest(filter=filter_with(matching, terms), max_count=max_count)
     response: pb.CountContactsResponse = yield Call("CountContacts", request)
     return response
+
+
+def purge(
+    matching: ContactFilter | None = None,
+    /,
+    *,
+    limit: int = 0,
+    force: bool = False,
+    **terms: Unpack[FilterTerms],
+) -> Plan[pb.PurgeContactsResponse]:
+    """Deletes contacts that match, at most `limit` (1000) a call: `state`, `count` and `restricted`.
+
+    Without `force` it only counts. With it, call again until the state is PURGE_STATE_COMPLETE or nothing
+    was deleted; UNAVAILABLE is not tried again then, since two tries may delete more than `limit`.
+    """
+    request = pb.PurgeContactsRequest(filter=filter_with(matching, terms), limit=limit, force=force)
+    response: pb.PurgeContactsResponse = yield Call("PurgeContacts", request, is_repeatable=not force)
+    return response

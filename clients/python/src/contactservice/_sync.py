@@ -80,6 +80,7 @@ class ContactClient(Client):
     update = _called(_operations.update)
     delete = _called(_operations.delete)
     count = _called(_operations.count)
+    purge = _called(_operations.purge)
     batch_get = _called(_batches.batch_get)
     batch_ensure = _called(_batches.batch_ensure)
     batch_delete = _called(_batches.batch_delete)

@@ -50,10 +50,15 @@ def contact_of(options: argparse.Namespace) -> Contact:
     return contact
 
 
-def add_filter(parser: argparse.ArgumentParser) -> None:
+def add_filter(parser: argparse.ArgumentParser, *, is_required: bool = False) -> None:
     example = '\'{"metadata": {"plan": "pro"}, "trusted": true}\''
+    default = "" if is_required else " (default: all)"
     parser.add_argument(
-        "--filter", type=_filter, metavar="JSON", help=f"a ContactFilter, such as {example} (default: all)"
+        "--filter",
+        type=_filter,
+        required=is_required,
+        metavar="JSON",
+        help=f"a ContactFilter, such as {example}{default}",
     )
 
 
