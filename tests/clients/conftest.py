@@ -11,6 +11,7 @@ from contactservice import AsyncContactClient, ContactClient
 from service.rpc import token_file
 from service.rpc.auth import SCOPES
 from service.rpc.server import Server
+from tests.clients.command import Cli
 from tests.clients.either import Either
 from tests.rpc.conftest import authority, mutual_tls, tls, tls_token
 from tests.test_stubs import floor_python
@@ -34,3 +35,9 @@ async def contacts(kind: Any, server: Server, any_token: str, account: str) -> A
     either = Either(kind(str(server.address), token=any_token, account=account, insecure=True))
     yield either
     await either.close()
+
+
+@pytest.fixture
+def cli(server: Server, any_token: str, account: str, tmp_path: Path) -> Cli:
+    """With the test's account, and all scopes."""
+    return Cli(tmp_path, ADDRESS=str(server.address), TOKEN=any_token, ACCOUNT=account, LC_ALL="C")

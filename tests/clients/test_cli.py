@@ -1,13 +1,9 @@
 """`contacts` as somebody types it: results on stdout, reasons on stderr, and an exit code for scripts."""
 
 import asyncio
-import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,55 +15,10 @@ from service.rpc import token_file
 from service.rpc.server import Server
 from service.sources import OF_THE_CLIENT
 from service.storage.mongod_process import free_port
+from tests.clients.command import Cli
 from tests.people import fill
 from tests.rpc.pki import Authority
 from tests.rpc.serving import NOBODY_LISTENS, serving
-
-CONTACTS = Path(sys.executable).with_name("contacts")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-class Cli:
-    """The command, in an empty folder and with these variables only."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self._folder = folder
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTACTSERVICE_")}
-        self._environment = kept | {f"CONTACTSERVICE_{name}": value for name, value in variables.items()}
-
-    def started(self, *words: str, **streams: Any) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [CONTACTS, *words],
-            cwd=self._folder,
-            env=self._environment,
-            text=True,
-            encoding="utf-8",
-            **streams,
-        )
-
-    async def __call__(self, *words: str) -> Ended:
-        process = self.started(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        out, err = await asyncio.to_thread(process.communicate, timeout=60)
-        assert "Traceback" not in err
-        return Ended(process.returncode, out, err)
-
-
-@pytest.fixture
-def cli(server: Server, any_token: str, account: str, tmp_path: Path) -> Cli:
-    """With the test's account, and all scopes."""
-    return Cli(tmp_path, ADDRESS=str(server.address), TOKEN=any_token, ACCOUNT=account, LC_ALL="C")
 
 
 async def test_a_contact_on_the_command_line(cli: Cli) -> None:

@@ -38,6 +38,7 @@ METHODS = {
     "BatchDeleteContacts": "batch_delete",
     "CountContacts": "count",
     "PurgeContacts": "purge",
+    "WatchContacts": "watch",
 }
 
 

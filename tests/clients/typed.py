@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import assert_type
 
-from contactservice import AsyncContactClient, AsyncExport, ContactClient, Export
+from contactservice import AsyncContactClient, AsyncExport, AsyncWatch, ContactClient, Export, Watch
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_pb2 import Contact
 from contactservice.v1.export_pb2 import ExportSummary
@@ -21,6 +21,7 @@ async def awaited(contacts: AsyncContactClient, at: datetime) -> None:
     assert_type(await contacts.batch_get(["ct_1"]), list[pb.GetOutcome])
     assert_type(contacts.list(emails=["a"]), AsyncIterator[Contact])
     assert_type(contacts.export(format="CSV"), AsyncExport)
+    assert_type(contacts.watch(trusted=True), AsyncWatch)
     assert_type(await contacts.export_to_file("people", trusted=True), ExportSummary)
     assert_type(contacts.within(1).for_account("a"), AsyncContactClient)
     await contacts.get()  # type: ignore[call-arg]
@@ -35,5 +36,6 @@ def blocking(contacts: ContactClient) -> None:
     assert_type(contacts.batch_delete(["ct_1"]), list[pb.DeleteOutcome])
     assert_type(contacts.list(order="OLDEST_FIRST"), Iterator[Contact])
     assert_type(contacts.export(), Export)
+    assert_type(contacts.watch(resume_token="t"), Watch)
     assert_type(contacts.export_to_file("people"), ExportSummary)
     contacts.list(order="newest")  # type: ignore[arg-type]

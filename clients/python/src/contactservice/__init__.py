@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from contactservice._async import AsyncContactClient, AsyncExport
+    from contactservice._async import AsyncContactClient, AsyncExport, AsyncWatch
     from contactservice._errors import (
         CallerRefused,
         ContactNotFound,
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
         FingerprintTaken,
         InvalidRequest,
         LimitReached,
+        ResumeTokenExpired,
         ServiceUnavailable,
         Violation,
     )
     from contactservice._fields import ContactFields, FilterTerms
-    from contactservice._sync import ContactClient, Export
+    from contactservice._sync import ContactClient, Export, Watch
 
 __all__ = [
     "AsyncContactClient",
     "AsyncExport",
+    "AsyncWatch",
     "CallerRefused",
     "ContactClient",
     "ContactFields",
@@ -42,17 +44,21 @@ __all__ = [
     "FingerprintTaken",
     "InvalidRequest",
     "LimitReached",
+    "ResumeTokenExpired",
     "ServiceUnavailable",
     "Violation",
+    "Watch",
 ]
 
 _HOMES = {
     "AsyncContactClient": "_async",
     "AsyncExport": "_async",
+    "AsyncWatch": "_async",
     "ContactClient": "_sync",
     "ContactFields": "_fields",
     "Export": "_sync",
     "FilterTerms": "_fields",
+    "Watch": "_sync",
 }
 
 if not TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from contactservice import _batches, _export, _operations, _pages
+from contactservice import _batches, _export, _operations, _pages, _watch
 from contactservice._client import Client
 from contactservice._connection import Connection
 from contactservice._errors import error_of
@@ -19,6 +19,7 @@ from contactservice._file import ExportFile
 from contactservice._methods import dress
 from contactservice._patience import Patience
 from contactservice._plans import Call, Plan
+from contactservice._watch import WatchState
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_pb2 import Contact
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
@@ -60,6 +61,16 @@ def _streamed(
         return AsyncExport(self, export(*args, **kwargs))
 
     dress(method, export, "export")
+    return method
+
+
+def _watched(
+    watch: Callable[P, pb.WatchContactsRequest],
+) -> Callable[Concatenate["AsyncContactClient", P], "AsyncWatch"]:
+    def method(self: "AsyncContactClient", /, *args: P.args, **kwargs: P.kwargs) -> "AsyncWatch":
+        return AsyncWatch(self, watch(*args, **kwargs))
+
+    dress(method, watch, "watch")
     return method
 
 
@@ -114,6 +125,7 @@ class AsyncContactClient(Client):
     list = _iterated(_pages.pages)
     export = _streamed(_export.export)
     export_to_file = _saved(_export.export)
+    watch = _watched(_watch.watch)
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,6 +163,9 @@ class AsyncContactClient(Client):
 
     def _stream(self, request: pb.ExportContactsRequest) -> Any:
         return self._wire.stub.ExportContacts(request, metadata=self._metadata)
+
+    def _changes(self, request: pb.WatchContactsRequest) -> Any:
+        return self._wire.stub.WatchContacts(request, metadata=self._metadata)
 
     async def _save(self, path: Path, request: pb.ExportContactsRequest) -> ExportSummary:
         with closing(ExportFile(path, request, self._account)) as file:
@@ -194,3 +209,25 @@ class AsyncExport(ExportState):
         async for part in self:
             for contact in part.contacts.contacts:
                 yield contact
+
+
+class AsyncWatch(WatchState):
+    """A running watch; iterate over it once."""
+
+    def __init__(self, client: AsyncContactClient, request: pb.WatchContactsRequest) -> None:
+        super().__init__(request)
+        self._client = client
+
+    async def __aiter__(self) -> AsyncIterator[pb.WatchContactsResponse]:
+        while True:
+            call = self._client._changes(self.request)  # noqa: SLF001 - the client's other half
+            try:
+                async for message in call:
+                    self.take(message)
+                    yield message
+                pause = self.pause_after_end()
+            except grpc.aio.AioRpcError as failed:
+                pause = self.pause(error_of(failed))
+            finally:
+                call.cancel()
+            await asyncio.sleep(pause)

@@ -15,9 +15,9 @@ class Client:
 
     `address` is `host:port`, or several replicas: `dns:///contacts.internal:50051`. TLS unless `insecure`;
     certificates and key are PEM. `token_file` is read again when it changes. `account` is for tokens of
-    several accounts. `timeout` is the deadline in seconds of each call, exports excepted. Until then a call
-    waits for a replica that is ready; with `wait_for_ready` False it asks whoever is connected, and is told
-    why not.
+    several accounts. `timeout` is the deadline in seconds of each call, exports and watches excepted. Until
+    then a call waits for a replica that is ready; with `wait_for_ready` False it asks whoever is connected,
+    and is told why not.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default and is given by name

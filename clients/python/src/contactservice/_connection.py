@@ -8,7 +8,8 @@ import grpc
 
 SERVICE = "contactservice.v1.ContactService"
 # Sent again by gRPC itself: a repetition makes no difference. Deletions are such only with `allow_missing`,
-# and purges without `force`, which no service config can see; exports go on with their last token.
+# and purges without `force`, which no service config can see; exports and watches go on
+# with their last token.
 _SAFE = (
     *("CreateContact", "EnsureContact", "GetContact", "UpdateContact", "ListContacts", "CountContacts"),
     *("BatchGetContacts", "BatchEnsureContacts"),

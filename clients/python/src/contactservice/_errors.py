@@ -7,6 +7,7 @@ ContactServiceError
 ├── FingerprintTaken    ALREADY_EXISTS, with `existing_id`
 ├── EtagMismatch        ABORTED: read the contact again
 ├── DeleteRestricted    FAILED_PRECONDITION: linked data forbids the deletion
+├── ResumeTokenExpired  OUT_OF_RANGE: a watch cannot go on from its token, export anew
 ├── LimitReached        RESOURCE_EXHAUSTED, with `retry_after` where waiting helps
 ├── ServiceUnavailable  UNAVAILABLE: service or database are away, or cannot be reached
 └── DeadlineExceeded    DEADLINE_EXCEEDED: a write may have happened
@@ -93,6 +94,10 @@ class DeleteRestricted(ContactServiceError):
     """Linked data forbids the deletion; `metadata` has its `collection` and `count`."""
 
 
+class ResumeTokenExpired(ContactServiceError):
+    """The changes behind the token are no longer kept: export anew, and watch from there."""
+
+
 class LimitReached(ContactServiceError):
     """More was asked than is taken at a time."""
 
@@ -115,6 +120,7 @@ _BY_REASON: dict[str, type[ContactServiceError]] = {
     "FINGERPRINT_TAKEN": FingerprintTaken,
     "ETAG_MISMATCH": EtagMismatch,
     "DELETE_RESTRICTED": DeleteRestricted,
+    "RESUME_TOKEN_EXPIRED": ResumeTokenExpired,
 }
 _BY_CODE: dict[grpc.StatusCode, type[ContactServiceError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from contactservice import _batches, _export, _operations, _pages
+from contactservice import _batches, _export, _operations, _pages, _watch
 from contactservice._client import Client
 from contactservice._errors import error_of
 from contactservice._export import ExportState
@@ -17,6 +17,7 @@ from contactservice._file import ExportFile
 from contactservice._methods import dress
 from contactservice._patience import Patience
 from contactservice._plans import Call, Plan
+from contactservice._watch import WatchState
 from contactservice.v1 import contact_service_pb2 as pb
 from contactservice.v1.contact_pb2 import Contact
 from contactservice.v1.contact_service_pb2_grpc import ContactServiceStub
@@ -58,6 +59,16 @@ def _streamed(
     return method
 
 
+def _watched(
+    watch: Callable[P, pb.WatchContactsRequest],
+) -> Callable[Concatenate["ContactClient", P], "Watch"]:
+    def method(self: "ContactClient", /, *args: P.args, **kwargs: P.kwargs) -> "Watch":
+        return Watch(self, watch(*args, **kwargs))
+
+    dress(method, watch, "watch")
+    return method
+
+
 def _saved(
     export: Callable[P, pb.ExportContactsRequest],
 ) -> Callable[Concatenate["ContactClient", str | Path, P], ExportSummary]:
@@ -87,6 +98,7 @@ class ContactClient(Client):
     list = _iterated(_pages.pages)
     export = _streamed(_export.export)
     export_to_file = _saved(_export.export)
+    watch = _watched(_watch.watch)
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +142,9 @@ class ContactClient(Client):
     def _stream(self, request: pb.ExportContactsRequest) -> Any:
         return self._stub.ExportContacts(request, metadata=self._metadata)
 
+    def _changes(self, request: pb.WatchContactsRequest) -> Any:
+        return self._stub.WatchContacts(request, metadata=self._metadata)
+
     def _save(self, path: Path, request: pb.ExportContactsRequest) -> ExportSummary:
         with closing(ExportFile(path, request, self._account)) as file:
             export = Export(self, request)
@@ -171,3 +186,25 @@ class Export(ExportState):
         """One contact after the other; the format must be CONTACTS."""
         for part in self:
             yield from part.contacts.contacts
+
+
+class Watch(WatchState):
+    """A running watch; iterate over it once."""
+
+    def __init__(self, client: ContactClient, request: pb.WatchContactsRequest) -> None:
+        super().__init__(request)
+        self._client = client
+
+    def __iter__(self) -> Iterator[pb.WatchContactsResponse]:
+        while True:
+            call = self._client._changes(self.request)  # noqa: SLF001 - the client's other half
+            try:
+                for message in call:
+                    self.take(message)
+                    yield message
+                pause = self.pause_after_end()
+            except grpc.RpcError as failed:
+                pause = self.pause(error_of(failed))
+            finally:
+                call.cancel()
+            time.sleep(pause)

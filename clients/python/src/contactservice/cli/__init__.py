@@ -14,10 +14,22 @@ from importlib.metadata import version
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from contactservice import ContactServiceError, ExportIncomplete
-from contactservice.cli import count, create, delete, doctor, ensure, export, get, listing, purge, update
+from contactservice.cli import (
+    count,
+    create,
+    delete,
+    doctor,
+    ensure,
+    export,
+    get,
+    listing,
+    purge,
+    update,
+    watch,
+)
 from contactservice.cli.settings import UsageError, client_for
 
-_COMMANDS = (ensure, create, get, update, delete, listing, export, count, purge, doctor)
+_COMMANDS = (ensure, create, get, update, delete, listing, export, watch, count, purge, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
