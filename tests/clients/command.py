@@ -30,7 +30,9 @@ class Cli:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self._folder = folder
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTACTSERVICE_")}
+        # Unbuffered output would hide a flush that is missing.
+        left_out = ("CONTACTSERVICE_", "PYTHONUNBUFFERED")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         self._environment = kept | {f"CONTACTSERVICE_{name}": value for name, value in variables.items()}
 
     def started(self, *words: str, **streams: Any) -> "subprocess.Popen[str]":
