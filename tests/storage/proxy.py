@@ -19,6 +19,12 @@ class Proxy:
         self.is_dead = False
         self._target = target
         self._ends: set[asyncio.StreamWriter] = set()
+        self._is_over = False
+
+    def end(self) -> None:
+        """Also of connections that are just being made."""
+        self._is_over = True
+        self.cut()
 
     def cut(self) -> None:
         """Ends all connections where they are."""
@@ -29,6 +35,8 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", self._target)
         self._ends |= {there, writer}
+        if self._is_over:
+            self.cut()
         backwards = asyncio.create_task(self.bring_back(back, writer))
         with suppress(ConnectionError):
             while message := await reader.read(65536):
@@ -63,4 +71,4 @@ async def proxied(port: int, kind: type[AnyProxy] = Proxy) -> AsyncIterator[tupl
         yield proxy, server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        proxy.cut()
+        proxy.end()
