@@ -1,7 +1,7 @@
 """The ops port: /livez, /readyz and /metrics over HTTP, for probes and Prometheus. Nothing personal."""
 
-import os
 from collections.abc import Awaitable, Callable
+from os import getpid
 from pathlib import Path
 
 import orjson
@@ -40,7 +40,7 @@ class Endpoints:
         """Listens at host:port (0 picks one) or as a worker, and returns where; raises OpsPortUnusable."""
         await self._runner.setup()
         if where.startswith(_FOLDER):
-            path = worker_socket(Path(where.removeprefix(_FOLDER)), os.getpid())
+            path = worker_socket(Path(where.removeprefix(_FOLDER)), getpid())
             await web.UnixSite(self._runner, path).start()
             return where
         host, number = parsed(where)

@@ -14,7 +14,7 @@ from service.domain import limits, paging
 from service.domain.changes import Change, Interest
 from service.domain.paging import TokenSigner, WatchPosition
 from service.rpc import messages
-from service.rpc.outlet import Sent
+from service.rpc.outlet import Sent, look_at
 from service.storage.store import Store
 
 
@@ -45,7 +45,7 @@ class Watching:
                 while True:
                     if awaited is None:
                         awaited = asyncio.create_task(watch.next())
-                        awaited.add_done_callback(_look_at)
+                        awaited.add_done_callback(look_at)
                     patience = sent_at + limits.WATCH_HEARTBEAT_SECONDS - clock()
                     await asyncio.wait({awaited}, timeout=max(0.0, patience))
                     if awaited.done():
@@ -87,9 +87,3 @@ class Watching:
     def _message(self, message: WatchContactsResponse, position: WatchPosition, rows: int) -> Sent:
         message.resume_token = self._signer.sign(self._bound, position)
         return Sent(message.SerializeToString(), rows)
-
-
-def _look_at(awaited: "asyncio.Task[Change]") -> None:
-    # One that nobody awaits any more fails when the stream ends: nothing to report.
-    if not awaited.cancelled():
-        awaited.exception()

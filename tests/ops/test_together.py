@@ -54,7 +54,8 @@ class House:
     async def worker(self, pid: int) -> AsyncIterator[Worker]:
         worker = Worker()
         served = Endpoints(worker.why_not_ready, worker.metrics)
-        self._monkeypatch.setattr(endpoints.os, "getpid", lambda: pid)
+        # Not in `os`: the driver would take it for a fork, and forget its connections.
+        self._monkeypatch.setattr(endpoints, "getpid", lambda: pid)
         await served.listen(endpoints.for_workers(self.folder))
         self.living[pid] = worker
         yield worker
