@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,14 +17,12 @@ from pymongo import AsyncMongoClient
 from service.domain.errors import RateLimited
 from service.ops.memory import MemoryGuard, resident
 from service.rpc import token_file
-from service.rpc.limits import LIMITS
 from service.rpc.server import Server
 from tests.client import Client, request
 from tests.commands import Commands
 from tests.people import fill
 from tests.rpc.refusal import Refusal, ended, refusal
 from tests.rpc.serving import serving
-from tests.scrape import samples
 
 Limited: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[Server, Client]]]
 
@@ -292,25 +289,3 @@ async def test_a_refusal_asks_the_database_nothing(
             assert (await refused(client, "DeleteContact", id="nonsense")).code == "RESOURCE_EXHAUSTED"
             assert (await refusal(client.export())).code == "RESOURCE_EXHAUSTED"
         assert (len(commands.with_text(account)), sum(server.limits.refusals.values())) == (before, 20)
-
-
-async def test_refusals_are_shown_by_their_limit(limited: Limited) -> None:
-    """Every limit is on the page from the start, so that the first refusal by it is seen as growth."""
-    async with limited(rate_calls="1/h", ops_address="127.0.0.1:0") as (server, client):
-        at_first = await shown(server)
-        assert at_first == dict.fromkeys(LIMITS, 0)
-        await client.list()
-        for _ in range(2):
-            await refused(client, "ListContacts")
-        assert await shown(server) == at_first | {"rate_calls": 2}
-
-
-async def shown(server: Server) -> dict[str, float]:
-    page = await samples(server.telemetry.ops_address)
-    return {limit: page.of("contactservice_limit_refusals_total", limit) for limit in LIMITS}
-
-
-def test_each_limit_is_explained() -> None:
-    """The last column of docs/limits.md has the limits that refusals are counted by, and no others."""
-    text = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
-    assert set(re.findall(r"\| `(\w+)` \|$", text, re.MULTILINE)) == set(LIMITS)
