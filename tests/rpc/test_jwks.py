@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from service.domain.limits import KIB
 from service.ops import reloads
 from service.rpc import jwks
 from service.rpc.jwks import Jwks
@@ -208,56 +207,6 @@ async def test_keys_are_looked_at_again_without_being_asked_for(
         while keys.key("rsa"):
             await asyncio.sleep(0.01)
     assert keys.key("next")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"status": 204},
-        {"body": b"<html>"},
-        {"body": b'{"keys": []}'},
-    ],
-    ids=["empty", "no JSON", "no keys"],
-)
-async def test_an_answer_that_is_no_set_of_keys(
-    channel: grpc.aio.Channel, issuer: Issuer, answer: dict[str, Any], pause_over: Callable[[], None]
-) -> None:
-    """Is counted as a failure, and no token of a new key is taken."""
-    issuer.add_key("new")
-    issuer.answer = answer
-    failures = reloads.failures["jwks"]
-    pause_over()
-    assert await outcome(channel, bearer(issuer.token("new"))) == "CREDENTIALS_INVALID"
-    assert reloads.failures["jwks"] == failures + 1
-    assert issuer.fetches == 2
-
-
-async def test_a_redirect_is_not_followed(
-    channel: grpc.aio.Channel, issuer: Issuer, pause_over: Callable[[], None]
-) -> None:
-    """It could lead away from TLS, to keys of anybody."""
-    issuer.add_key("new")
-
-    async def elsewhere(_: web.Request) -> web.Response:
-        return web.json_response(issuer.jwks())
-
-    async with served_by(elsewhere) as url:
-        issuer.answer = {"status": 302, "headers": {"location": url}}
-        pause_over()
-        assert await outcome(channel, bearer(issuer.token("new"))) == "CREDENTIALS_INVALID"
-    assert issuer.fetches == 2
-
-
-async def test_an_answer_without_an_end_is_not_read_on(
-    channel: grpc.aio.Channel, issuer: Issuer, pause_over: Callable[[], None]
-) -> None:
-    """More than 256 KiB are no set of keys, whatever they hold."""
-    issuer.add_key("new")
-    keys = json.dumps(issuer.jwks()).encode()
-    issuer.answer = {"body": keys + b" " * 256 * KIB}
-    pause_over()
-    assert await outcome(channel, bearer(issuer.token("new"))) == "CREDENTIALS_INVALID"
-    assert issuer.fetches == 2
 
 
 async def test_who_has_waited_once_does_not_wait_again(
