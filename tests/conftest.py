@@ -1,6 +1,7 @@
 """One real mongod and one real server for the whole session; every test has an account of its own."""
 
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,6 +22,11 @@ from service.storage.mongod_process import direct, end, free_port, listens, spaw
 from service.storage.transcode import Transcoder
 from tests.client import Client
 from tests.process import eventually, flags
+
+# A shell that starts this in the background without job control has it ignore Ctrl-C, which every program
+# started here would inherit; some tests send it to them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -142,7 +142,6 @@ class Watch:
                 self._after = change.after
                 return change
             if self._feed.reaches(self._after):
-                self._leave_own()
                 # Who caught up may be ahead of it.
                 self._after = max(self._after, self._feed.position)
                 await self._feed.news.wait()
@@ -152,7 +151,11 @@ class Watch:
     def _known(self) -> Change | None:
         if self._read:
             return self._read.popleft()
-        return self._feed.next_of(self._account, self._after) if self._feed.reaches(self._after) else None
+        if not self._feed.reaches(self._after):
+            return None
+        # Else it would go on later from where it was left, and tell again what came by the shared one.
+        self._leave_own()
+        return self._feed.next_of(self._account, self._after)
 
     async def _read_own(self) -> None:
         own = self._own = self._own or self._changes.own(self._account, self.position)

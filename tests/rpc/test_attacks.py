@@ -138,10 +138,15 @@ async def test_calls_that_are_reset_at_once_leave_nothing(service: ServiceProces
 
 
 async def test_what_is_open_to_all_keeps_little(service: ServiceProcess, guest: Client) -> None:
-    """Of 300 streams that read no answer, 200 of them with 1 MiB to be kept or echoed, 16 are answered."""
+    """Of 300 streams that read no answer, 200 of them with 1 MiB to be kept or echoed, 16 are answered.
+
+    A large request is refused for its size, or for its number where others are still being read.
+    """
     with growing_at_most(service, mib=64):
         ends = await attacked(guest, partial(attacks.hoard, service.address, 100))
-    assert ends == {INVALID_ARGUMENT: 200, OPEN: 16, RESOURCE_EXHAUSTED: 84}
+    assert ends.keys() == {INVALID_ARGUMENT, OPEN, RESOURCE_EXHAUSTED}
+    assert (ends.total(), ends[OPEN]) == (300, 16)
+    assert 100 < ends[INVALID_ARGUMENT] <= 200
 
 
 async def test_connections_that_say_nothing_disturb_nobody(service: ServiceProcess, guest: Client) -> None:

@@ -10,6 +10,7 @@ from service.domain import limits
 from service.domain.changes import Change, Kind
 from service.domain.contact import Draft
 from service.domain.paging import WatchPosition
+from service.storage import tail
 from service.storage.changes import Watch
 from service.storage.store import Store
 from tests.storage.conftest import Stored
@@ -191,6 +192,21 @@ async def test_nothing_is_lost_on_the_way_to_the_shared_stream(stored: Stored) -
             people += await created(store, A, 20)
         await until(lambda: all(each.done() for each in watchers), 30)
     assert [each.result() for each in watchers] == [people] * 10
+
+
+async def test_a_stream_of_ones_own_is_left_for_the_shared_one(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the first change that comes from there: kept, it would later tell again what came since."""
+    monkeypatch.setattr(tail, "BATCH", 1)
+    store = stored.store
+    start = await now(store)
+    people = await created(store, A, 2)
+    with await watching(store, A, start) as watch:
+        people += await created(store, A, 1)
+        await until(lambda: watch._feed.next_of(A, "") is not None and len(watch._feed._kept) >= 2)
+        assert ids_of(await told(watch, 3)) == people
+        assert watch._own is None
 
 
 async def test_there_is_one_stream_for_all_and_none_for_nobody(stored: Stored) -> None:
